@@ -1,4 +1,5 @@
-// A small Fedify server: one actor, its outbox and followers, and a few commands that a test can give it.
+// A small Fedify server: the actor "fed", its outbox and followers, and a few commands that a test can give it.
+// Its other actor, "fed-two", is the account that it moves to.
 //
 //   node fedify_server.mjs PORT KEY_FILE CERTIFICATE_FILE FIRST_KNOCK
 //
@@ -16,7 +17,8 @@ import * as vocab from "@fedify/vocab";
 
 const [port, keyFile, certificateFile, firstKnock] = process.argv.slice(2);
 const origin = `https://localhost:${port}`;
-const { Accept, Block, Create, Endpoints, Follow, Note, Person, Reject, Undo, Update, PUBLIC_COLLECTION } = vocab;
+const { Accept, Block, Create, Delete, Endpoints, Follow, Move, Note, Person, Reject, Tombstone, Undo, Update } = vocab;
+const { PUBLIC_COLLECTION } = vocab;
 
 const heard = [];
 const followers = new Map();
@@ -30,8 +32,11 @@ const received = new Map();
 let followId = null;
 // Whose inbox the actor names: that of "fed-new" after it has moved its inbox.
 let inboxOf = "fed";
-// The path of the inbox that was last posted to.
+// The path of the inbox that was last posted to, and the key that signed that request.
 let servedPath = null;
+let servedKey = null;
+// The identifiers of deleted actors.
+const deleted = new Set();
 
 const federation = createFederation({
   kv: new MemoryKvStore(),
@@ -42,13 +47,16 @@ const federation = createFederation({
 });
 
 async function actorOf(context, identifier) {
-  if (identifier !== "fed" && identifier !== "fed-new") return null;
+  if (deleted.has(identifier)) return new Tombstone({ id: context.getActorUri(identifier) });
+  if (!["fed", "fed-new", "fed-two"].includes(identifier)) return null;
   const pairs = await context.getActorKeyPairs(identifier);
   return new Person({
     id: context.getActorUri(identifier),
     preferredUsername: identifier,
     name: "Fed",
-    inbox: context.getInboxUri(inboxOf),
+    inbox: context.getInboxUri(identifier === "fed-two" ? identifier : inboxOf),
+    // Only the account that "fed" moves to names it.
+    aliases: identifier === "fed-two" ? [context.getActorUri("fed")] : [],
     outbox: context.getOutboxUri(identifier),
     followers: context.getFollowersUri(identifier),
     // With its new inbox it has no shared inbox, so that the path of a delivery shows the inbox that is used.
@@ -88,7 +96,8 @@ federation
     const follower = await follow.getActor(context);
     heard.push({ type: "Follow", actor: follow.actorId?.href });
     received.set(follow.actorId.href, follow);
-    if (answerMode !== "pending") await answerFollow(context, follow, follower, answerMode === "accept");
+    const followed = context.parseUri(follow.objectId)?.identifier ?? "fed";
+    if (answerMode !== "pending") await answerFollow(context, follow, follower, answerMode === "accept", followed);
   })
   .on(Accept, async (_context, accept) => {
     heard.push({ type: "Accept", actor: accept.actorId?.href });
@@ -100,8 +109,21 @@ federation
     heard.push({ type: "Block", actor: block.actorId?.href });
     followers.delete(block.actorId?.href);
   })
-  .on(Update, async (_context, update) => {
+  .on(Update, async (context, update) => {
+    const actor = await update.getObject(context);
+    if (followers.has(actor?.id?.href)) followers.set(actor.id.href, recipientOf(actor));
     heard.push({ type: "Update", actor: update.actorId?.href });
+  })
+  .on(Move, async (context, move) => {
+    // The new account has to name the old one. Whoever follows the old account then follows the new one.
+    const target = await move.getTarget(context);
+    const isConfirmed = target.aliasIds.some((alias) => alias.href === move.objectId?.href);
+    heard.push({ type: "Move", actor: move.actorId?.href, target: target.id?.href, isConfirmed });
+    if (isConfirmed) await sendFollow(context, target);
+  })
+  .on(Delete, async (_context, deletion) => {
+    heard.push({ type: "Delete", actor: deletion.actorId?.href, object: deletion.objectId?.href });
+    followers.delete(deletion.objectId?.href);
   })
   .on(Undo, async (context, undo) => {
     const undone = await undo.getObject(context);
@@ -117,24 +139,34 @@ federation
       to: create.toIds.map((id) => id.href),
       cc: create.ccIds.map((id) => id.href),
       inbox: servedPath,
+      signedBy: servedKey,
     });
+    const ownFollowers = context.getFollowersUri("fed").href;
+    if ([...create.toIds, ...create.ccIds].some((id) => id.href === ownFollowers)) {
+      await context.forwardActivity({ identifier: "fed" }, "followers", { skipIfUnsigned: true });
+    }
   });
 
-async function answerFollow(context, follow, follower, accepts) {
-  if (accepts) {
-    followers.set(follow.actorId.href, {
-      id: follower.id,
-      inboxId: follower.inboxId,
-      endpoints: follower.endpoints,
-    });
-  } else followers.delete(follow.actorId.href);
+function recipientOf(actor) {
+  return { id: actor.id, inboxId: actor.inboxId, endpoints: actor.endpoints };
+}
+
+async function sendFollow(context, object) {
+  followId = new URL(`#follow/${crypto.randomUUID()}`, context.getActorUri("fed"));
+  const follow = new Follow({ id: followId, actor: context.getActorUri("fed"), object: object.id });
+  await context.sendActivity({ identifier: "fed" }, object, follow);
+}
+
+async function answerFollow(context, follow, follower, accepts, followed = "fed") {
+  if (accepts) followers.set(follow.actorId.href, recipientOf(follower));
+  else followers.delete(follow.actorId.href);
   const Answer = accepts ? Accept : Reject;
   const answer = new Answer({
-    id: new URL(`#answer/${crypto.randomUUID()}`, context.getActorUri("fed")),
-    actor: context.getActorUri("fed"),
+    id: new URL(`#answer/${crypto.randomUUID()}`, context.getActorUri(followed)),
+    actor: context.getActorUri(followed),
     object: follow,
   });
-  await context.sendActivity({ identifier: "fed" }, follower, answer);
+  await context.sendActivity({ identifier: followed }, follower, answer);
 }
 
 const commands = {
@@ -175,14 +207,47 @@ const commands = {
     return { id: found?.id?.href ?? null, name: found?.name?.toString() ?? null };
   },
   async follow(context, { actor }) {
-    const object = await context.lookupObject(actor);
-    followId = new URL(`#follow/${crypto.randomUUID()}`, context.getActorUri("fed"));
-    const follow = new Follow({
-      id: followId,
+    await sendFollow(context, await context.lookupObject(actor));
+    return {};
+  },
+  async move(context, { actor }) {
+    const move = new Move({
+      id: new URL(`#move/${crypto.randomUUID()}`, context.getActorUri("fed")),
       actor: context.getActorUri("fed"),
-      object: new URL(actor),
+      object: context.getActorUri("fed"),
+      target: context.getActorUri("fed-two"),
     });
-    await context.sendActivity({ identifier: "fed" }, object, follow);
+    await context.sendActivity({ identifier: "fed" }, await context.lookupObject(actor), move);
+    return {};
+  },
+  async deleteActor(context, { actor }) {
+    const recipient = await context.lookupObject(actor);
+    const deletion = new Delete({
+      id: new URL(`#delete/${crypto.randomUUID()}`, context.getActorUri("fed-two")),
+      actor: context.getActorUri("fed-two"),
+      object: context.getActorUri("fed-two"),
+      to: PUBLIC_COLLECTION,
+    });
+    await context.sendActivity({ identifier: "fed-two" }, recipient, deletion);
+    deleted.add("fed-two");
+    return {};
+  },
+  async reply(context, { content, inReplyTo, actor, audience }) {
+    const addressing = { to: new URL(audience), cc: new URL(actor) };
+    const note = new Note({
+      id: new URL(`/notes/replies/${crypto.randomUUID()}`, origin),
+      attribution: context.getActorUri("fed"),
+      replyTarget: new URL(inReplyTo),
+      content,
+      ...addressing,
+    });
+    const create = new Create({
+      id: new URL(`/creates/replies/${crypto.randomUUID()}`, origin),
+      actor: context.getActorUri("fed"),
+      object: note,
+      ...addressing,
+    });
+    await context.sendActivity({ identifier: "fed" }, await context.lookupObject(actor), create);
     return {};
   },
   async unfollow(context, { actor }) {
@@ -199,7 +264,7 @@ const commands = {
     await context.sendActivity({ identifier: "fed" }, object, undo);
     return {};
   },
-  async post(context, { content, visibility = "public" }) {
+  async post(context, { content, visibility = "public", inbox = "shared" }) {
     const number = posts.length + 1;
     const followersUri = context.getFollowersUri("fed");
     const audience = {
@@ -220,8 +285,10 @@ const commands = {
       ...audience,
     });
     if (visibility === "public") posts.unshift(create);
-    await context.sendActivity({ identifier: "fed" }, "followers", create, { preferSharedInbox: true });
-    return { id: create.id.href };
+    await context.sendActivity({ identifier: "fed" }, "followers", create, {
+      preferSharedInbox: inbox === "shared",
+    });
+    return { id: create.id.href, object: note.id.href };
   },
   async traverse(context, { collection }) {
     const found = await context.lookupObject(collection);
@@ -237,7 +304,11 @@ const commands = {
 async function answer(request) {
   const url = new URL(request.url);
   if (!url.pathname.startsWith("/control/")) {
-    if (request.method === "POST") servedPath = url.pathname;
+    if (request.method === "POST") {
+      servedPath = url.pathname;
+      const signature = `${request.headers.get("signature")} ${request.headers.get("signature-input")}`;
+      servedKey = signature.match(/keyid="([^"]+)"/i)?.[1] ?? null;
+    }
     return await federation.fetch(request, { contextData: undefined });
   }
   const command = commands[url.pathname.slice("/control/".length)];

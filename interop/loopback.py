@@ -21,11 +21,12 @@ from apcore.adapters.asgi import asgi_app
 from apcore.adapters.h11 import AsyncH11Transport
 from apcore.collections import contains
 from apcore.http import AddressPolicy, Headers, Request, TransportLimits
-from apcore.vocab import Activity, Person, joint_audience
+from apcore.vocab import Activity, Object, Person, joint_audience
 
-__all__ = ["Commands", "LoopbackServer", "TlsFiles", "free_port", "running", "spawned", "until"]
+__all__ = ["Commands", "LoopbackServer", "ReceivedActivity", "TlsFiles", "free_port", "running", "spawned", "until"]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+"""On a busy machine, a delivery and the look-ups that it needs take half a minute."""
 START_S = 240.0
 COMMAND_S = 60.0
 """A command may have the other server fetch and store several documents, on a machine that is busy."""
@@ -59,8 +60,21 @@ class TlsFiles:
         return AsyncH11Transport(tls=ssl.create_default_context(cafile=str(self.authority)))
 
 
+@frozen
+class ReceivedActivity:
+    """An activity that a listener got, with its evidence."""
+
+    type: str
+    actor: str
+    content: str | None
+    """The text of a post."""
+    auth_method: str | None
+    recipient: str | None
+    """The identifier of the inbox's actor; None at the shared inbox."""
+
+
 class LoopbackServer:
-    """An apcore server with the actor alice, which remembers what it heard."""
+    """An apcore server with one actor, which remembers what it heard."""
 
     def __init__(
         self,
@@ -69,29 +83,47 @@ class LoopbackServer:
         scheme: Any,
         transport: AsyncH11Transport,
         listens_to: Sequence[type[Activity]],
+        *,
+        name: str = "alice",
     ) -> None:
         self.heard: list[tuple[str, str]] = []
+        self.received: list[ReceivedActivity] = []
         self.audiences: list[str] = []
         """The visibility of each received post: `public`, `unlisted` or `limited`."""
         self.verdict = FollowVerdict.ACCEPT
         """The answer to the next requests to follow."""
-        self.alice = f"{origin}/users/alice"
+        self.name, self.origin = name, origin
+        self.actor = f"{origin}/users/{name}"
+        self.actor_members: dict[str, Any] = {}
+        """Members of the actor's document that replace the default ones."""
         federation: Federation[None] = Federation(software="apcore-interop/1.0", signature_scheme=scheme)
 
         @federation.actor("/users/{identifier}")
         def actor(ctx, identifier):
-            return Person(preferred_username="alice", name="Alice") if identifier == "alice" else None
+            if identifier != name:
+                return None
+            return Person(preferred_username=name, name=name.title(), **self.actor_members)
 
         federation.follows(lambda ctx, follow: self.verdict)
         for kind in listens_to:
-            federation.on(kind)(lambda ctx, activity, name=kind.__name__: self._listen(name, activity))
+            federation.on(kind)(lambda ctx, activity, type_name=kind.__name__: self._listen(ctx, type_name, activity))
         addresses = AddressPolicy(loopback=True)
         self.node = AsyncNode(federation, origin, f"sqlite:///{store}", transport=transport, addresses=addresses)
         self.site = self.node.site()
 
-    def _listen(self, name: str, activity: Activity) -> None:
-        self.heard.append((name, activity.actor.uri))
-        if name == "Create":
+    def _listen(self, ctx: Any, type_name: str, activity: Activity) -> None:
+        self.heard.append((type_name, activity.actor.uri))
+        note = None if activity.object is None else activity.object.claimed(Object)
+        self.received.append(
+            ReceivedActivity(
+                type_name,
+                activity.actor.uri,
+                None if note is None else note.content,
+                ctx.auth_method,
+                ctx.recipient,
+            )
+        )
+        if type_name == "Create":
             self.audiences.append(joint_audience(activity.document).visibility.value)
 
     async def has_post(self, visibility: str) -> bool:
@@ -100,7 +132,7 @@ class LoopbackServer:
 
     async def has(self, collection: str, uri: str) -> bool:
         """Ask the store, not the cache of what was served."""
-        [member] = await self.node.run(contains(f"{self.alice}/{collection}", (uri,)))
+        [member] = await self.node.run(contains(f"{self.actor}/{collection}", (uri,)))
         return bool(member)
 
 

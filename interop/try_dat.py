@@ -103,7 +103,7 @@ class Trials:
 
     def __init__(self, ours: LoopbackServer, commands: Commands) -> None:
         self.ours, self.commands = ours, commands
-        self.alice, self.dat = ours.alice, f"{commands.origin}/users/dat"
+        self.alice, self.dat = ours.actor, f"{commands.origin}/users/dat"
         self.posts: list[dict[str, Any]] = []
 
     async def heard_there(self, kind: str) -> dict[str, Any]:

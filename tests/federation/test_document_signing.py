@@ -146,14 +146,14 @@ def test_every_inbox_gets_the_same_bytes_also_in_a_retry() -> None:
     assert len({request.body for _, request in out.post.posts}) == 1
 
 
-def test_delete_of_the_actor_gets_no_signature() -> None:
+def test_delete_of_the_actor_gets_a_proof_and_no_ld_signature() -> None:
     signatures = []
     for object_ in (ALICE, Person(id=ALICE), f"{ALICE}/notes/1"):
         out = Outgoing(federation_with(("eddsa-jcs-2022", "RsaSignature2017")))
         out.node.send(Delete(object=object_, to=PUBLIC), by="alice", to=f"{X}/bob")
         out.work()
         signatures += [body.keys() & {"proof", "signature"} for body in out.post.bodies]
-    assert signatures == [set(), set(), {"proof", "signature"}]
+    assert signatures == [{"proof"}, {"proof"}, {"proof", "signature"}]
 
 
 def test_activity_without_a_canonical_form_is_delivered_without_a_proof() -> None:

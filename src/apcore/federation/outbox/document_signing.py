@@ -8,8 +8,9 @@ There are two schemes, and `Federation.document_signatures` chooses:
 - ``RsaSignature2017`` is the LD signature of Mastodon, by the RSA key of the actor. Only public activities get one, as
   with Mastodon: any server that holds such an activity can pass it on as authentic.
 
-The Delete of an actor gets neither. Its receivers can fetch none of its keys any more, and a proof that cannot be
-checked counts as a wrong one. The HTTP signature is by a key that they may have cached.
+The Delete of an actor gets only the proof. Its receivers can fetch none of its keys any more, but may have cached them.
+Fedify then accepts the proof alone: to believe an HTTP signature, it fetches the actor, which is gone. Mastodon reads
+the HTTP signature.
 
 An activity is signed once, before its first delivery is planned. So all servers get the same bytes. It is signed in the
 worker, and not while a request is answered: keys may have to be made first, and the signer may be slow. If the signer
@@ -64,15 +65,14 @@ def sign_document(site: Site, sent: SentRecord) -> Op[bytes]:
     except RemoteError as error:  # an application may send content that apcore would not accept
         _LOG.info("%s is sent without a proof: %s", sent.activity_id, error)
         return sent.body
-    if _is_farewell(document, sent.actor):
-        return sent.body
     now = yield from Now()
     try:
         keys = yield from own_keys(site, sent.actor)
         # A proof is made first: an LD signature is left out of the signed document, and a proof is not.
         if "eddsa-jcs-2022" in schemes:
             members = yield from _add_proof(members, _key_for("ed25519", keys, sent), now)
-        if "RsaSignature2017" in schemes and audience_of(document).is_public:
+        has_ld_signature = audience_of(document).is_public and not _is_farewell(document, sent.actor)
+        if "RsaSignature2017" in schemes and has_ld_signature:
             contexts = document.vocabulary.table(BUNDLED)
             members = yield from _add_ld_signature(members, _key_for("rsa-2048", keys, sent), now, contexts)
     except Unavailable as error:
