@@ -7,8 +7,8 @@ case, as on nearly every server.
 A text that two parsers could read as different accounts is refused: a second ``@``, written plainly or percent-encoded,
 and any character that would end the host early. Percent signs are decoded once, never twice.
 
-`parse_pasted` reads the text that a person pastes into a search field. It only removes the surroundings of a name, and
-adds the scheme that people leave out.
+`parse_pasted` reads the text that a person pastes into a search field. It only removes blanks, brackets and punctuation
+around a name, and adds the scheme that people leave out.
 """
 
 from __future__ import annotations
@@ -100,9 +100,8 @@ class PastedName:
 def parse_pasted(text: str) -> PastedName:
     """Parse the text in a search field: a handle, an account, a URL, or a host with a path and without ``https://``.
 
-    The surroundings of the name are removed: white space, characters without a width, quotation marks and brackets, and
-    the punctuation after an account. The page of a remote account (``https://a.example/@bob@b.example``) names that
-    account.
+    White space, characters without a width, quotation marks and brackets around the name are removed, and so is the
+    punctuation after an account. The page of a remote account (``https://a.example/@bob@b.example``) names that account.
 
     Raises:
         RequestError: The text is none of these; the message says why.

@@ -94,7 +94,7 @@ class LookupResult:
 def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[LookupResult]:
     """Find a document by a handle (``@alice@example.com``), a group (``!books@example.com``), an id or a profile's URL.
 
-    The text may come from a search field, into which a person pasted it; see `parse_pasted`.
+    The text may come from a search field, as a person pasted it; see `parse_pasted`.
 
     For a handle, the actor is returned only if the handle is verified. For a URL, the document is returned, with its
     handle if it is an actor. The URL of a page leads to the document that its host names (WebFinger), or else to the
