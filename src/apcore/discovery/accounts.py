@@ -101,7 +101,8 @@ def parse_pasted(text: str) -> PastedName:
     """Parse the text in a search field: a handle, an account, a URL, or a host with a path and without ``https://``.
 
     White space, characters without a width, quotation marks and brackets around the name are removed, and so is the
-    punctuation after an account. The page of a remote account (``https://a.example/@bob@b.example``) names that account.
+    punctuation after an account. The page of a remote account (``https://a.example/@bob@b.example``) names that
+    account.
 
     Raises:
         RequestError: The text is none of these; the message says why.
