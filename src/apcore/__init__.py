@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Later,
         OpContext,
         RetryPolicy,
+        Router,
         Severity,
     )
     from apcore.handlers import operation
@@ -43,6 +44,7 @@ __all__ = [
     "OpContext",
     "PageItems",
     "RetryPolicy",
+    "Router",
     "Severity",
     "Stepper",
     "open_signer",
@@ -68,6 +70,7 @@ _PLACES: Final = {
     "OpContext": _FEDERATION,
     "PageItems": "apcore.collections",
     "RetryPolicy": _FEDERATION,
+    "Router": _FEDERATION,
     "Severity": _FEDERATION,
     "Stepper": "apcore.drivers",
     "open_signer": "apcore.node",

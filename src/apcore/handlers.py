@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from apcore.errors import ConfigurationError
 
-__all__ = ["HandlerKind", "handler_kind_of", "handler_name", "operation"]
+__all__ = ["HandlerKind", "call_site", "handler_kind_of", "handler_name", "operation"]
 
 F = TypeVar("F", bound=Callable[..., Generator[Any, Any, Any]])
 
@@ -76,3 +76,11 @@ def handler_name(fn: object, /) -> str:
         fn = fn.func
     name = getattr(fn, "__qualname__", None)
     return f"{getattr(fn, '__module__', '?')}.{name}" if name else f"{fn!r:.80}"
+
+
+def call_site() -> str:
+    """Return the file and the line outside of this package that led to the call, for messages: ``/app/blog.py:12``."""
+    frame, package = inspect.currentframe(), __name__.partition(".")[0]
+    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith(f"{package}."):
+        frame = frame.f_back
+    return "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

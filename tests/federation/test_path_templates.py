@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.errors import ConfigurationError
-from apcore.federation.path_templates import Router, parse_route
+from apcore.federation.path_templates import PathMatcher, parse_route
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
@@ -87,7 +87,7 @@ def test_values_without_a_path_are_refused(values: dict[str, str]) -> None:
 def test_most_literal_route_wins_in_any_order() -> None:
     templates = ["/{+all}", "/users/{id}", "/users/me", "/users/{id}/inbox", "/{a}/{b}"]
     for order in (templates, templates[::-1]):
-        router: Router[str] = Router()
+        router: PathMatcher[str] = PathMatcher()
         for template in order:
             router.add(parse_route(template), template)
         matches = {
@@ -104,7 +104,7 @@ def test_most_literal_route_wins_in_any_order() -> None:
 
 
 def test_two_routes_with_the_same_paths_are_refused() -> None:
-    router: Router[int] = Router()
+    router: PathMatcher[int] = PathMatcher()
     router.add(parse_route("/users/{id}"), 1)
     with pytest.raises(ConfigurationError, match="match the same paths"):
         router.add(parse_route("/users/{name}"), 2)

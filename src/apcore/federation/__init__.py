@@ -10,6 +10,7 @@ from apcore.federation.policies import Drop, Failure, FollowVerdict, InboxPolicy
 from apcore.federation.registration import Federation
 from apcore.federation.relations.actions import FollowRequest
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
+from apcore.federation.router import Router
 from apcore.federation.routes import Endpoint, RouteMatch
 from apcore.federation.subscriptions.manage import Subscription
 from apcore.federation.subscriptions.schedule import PollPolicy
@@ -40,6 +41,7 @@ __all__ = [
     "RetryRules",
     "Rotation",
     "RouteMatch",
+    "Router",
     "Severity",
     "Subscription",
     "group_moderators",

@@ -12,7 +12,7 @@ from apcore.errors import ConfigurationError
 from apcore.federation.decorators import ChangeDecorator, ListenerDecorator
 from apcore.federation.routes import Registered
 from apcore.federation.side_effect_choices import ChosenSideEffect, SideEffectChoices
-from apcore.handlers import handler_kind_of, handler_name
+from apcore.handlers import call_site, handler_kind_of, handler_name
 from apcore.vocab import Activity, Document
 
 __all__ = ["HandlerRegistration"]
@@ -28,7 +28,8 @@ class HandlerRegistration(Generic[Data]):
         """The rows of the table of side effects that are replaced or switched off."""
         self._change_policy: Registered | None = None
         self._client_authenticator: Registered | None = None
-        self._bound = False
+        self._bound_at: str | None = None
+        """The file and the line at which the first node was made."""
 
     def side_effect(self, name: str, /) -> ListenerDecorator[Data, Activity]:
         """Register a handler in place of a side effect, such as ``"accept"`` or ``"sent-like"``.
@@ -95,9 +96,10 @@ class HandlerRegistration(Generic[Data]):
         return self.side_effects.find(document)
 
     def _check_open(self, name: str) -> None:
-        if self._bound:
+        if self._bound_at is not None:
             raise ConfigurationError(
-                f"{name} is registered too late: a node was already made of this federation; register it before that"
+                f"{name} is registered too late, at {call_site()}: a node was made of this federation at "
+                f"{self._bound_at}; register everything before that"
             )
 
     def _registered(self, fn: Callable[..., Any], *, takes: int | None) -> Registered:

@@ -9,7 +9,7 @@ values`` for all accepted values. Therefore an empty value is refused, and chara
 If two routes match one path, the more literal one wins, compared segment by segment. Two routes that differ only in the
 names of their variables are refused, because neither could win.
 
-A `Router` finds the routes for a path by its segments, in dictionaries. So the number of routes does not matter. The
+A `PathMatcher` finds the routes for a path by its segments, in dictionaries. So the number of routes does not matter. The
 patterns of the few routes that are left decide.
 """
 
@@ -24,7 +24,7 @@ from attrs import field, frozen
 
 from apcore.errors import ConfigurationError
 
-__all__ = ["Route", "Router", "parse_route"]
+__all__ = ["PathMatcher", "Route", "parse_route"]
 
 T = TypeVar("T")
 
@@ -166,7 +166,7 @@ class _Branch:
         return numbers if len(numbers) < 2 else sorted(numbers)
 
 
-class Router(Generic[T]):
+class PathMatcher(Generic[T]):
     """Routes with their targets. The most literal match wins."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from typing_extensions import TypeVar
 
@@ -32,8 +32,10 @@ from apcore.federation.policies import (
     check_policies,
 )
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
+from apcore.federation.router import Router, repeat_registrations
 from apcore.federation.routes import Registered
 from apcore.federation.subscriptions.schedule import PollPolicy
+from apcore.handlers import call_site
 from apcore.ports import Durability
 from apcore.remote import DEFAULT_BUDGETS, Budgets
 from apcore.signatures import DEFAULT, SignaturePolicy, SignatureScheme
@@ -125,7 +127,19 @@ class Federation(ListenerRegistration[Data]):
             raise ConfigurationError(f"polls takes a PollPolicy, not {polls!r:.60}")
         self.polls: Final = polls
 
-    # --- binding ----------------------------------------------------------------------------------------------------
+    # --- parts and binding ----------------------------------------------------------------------------------------------
+
+    def include(self, router: Router[Any], /, *, prefix: str = "") -> None:
+        """Register everything that a router holds, with its paths under ``prefix``.
+
+        Include a router after everything is registered in it: later registrations in it are refused.
+
+        Raises:
+            ConfigurationError: ``prefix`` is not written like ``/blog``, or a registration of the router contradicts
+                another one. The message names both places.
+        """
+        self._check_open("include")
+        repeat_registrations(router, self, prefix=prefix, site=call_site())
 
     def check(
         self,
@@ -168,7 +182,7 @@ class Federation(ListenerRegistration[Data]):
         errors = [finding.text for finding in findings if finding.level == "error"]
         if errors:
             raise ConfigurationError("this federation cannot be bound:\n- " + "\n- ".join(errors))
-        self._bound = True
+        self._bound_at = self._bound_at or call_site()
         return findings
 
     def _handlers(self) -> list[Registered]:

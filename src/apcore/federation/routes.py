@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from attrs import evolve, frozen
 
 from apcore.errors import ConfigurationError, RequestError
-from apcore.federation.path_templates import Route, Router, parse_route
+from apcore.federation.path_templates import PathMatcher, Route, parse_route
 from apcore.handlers import HandlerKind
 from apcore.http import Origin, parse_url
 
@@ -104,7 +104,7 @@ class RouteTable:
     """The table of routes."""
 
     def __init__(self) -> None:
-        self._router: Router[Endpoint] = Router()
+        self._router: PathMatcher[Endpoint] = PathMatcher()
         self._routes: dict[tuple[Kind, str], Route] = {}
         self.profiles: dict[str, str | None] = {}
         """The templates of profile pages, in the order of their registration. A template without a variable has the
@@ -118,7 +118,7 @@ class RouteTable:
         """Add a route. The pages of a collection get a route too.
 
         Raises:
-            ConfigurationError: `parse_route` or `Router.add` refuses the route, or this kind and name already have one.
+            ConfigurationError: `parse_route` or `PathMatcher.add` refuses the route, or this kind and name have one.
         """
         endpoint_key = (target.kind, target.name)
         if endpoint_key in self._routes:
