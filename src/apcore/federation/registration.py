@@ -127,7 +127,7 @@ class Federation(ListenerRegistration[Data]):
             raise ConfigurationError(f"polls takes a PollPolicy, not {polls!r:.60}")
         self.polls: Final = polls
 
-    # --- parts and binding ----------------------------------------------------------------------------------------------
+    # --- parts and binding --------------------------------------------------------------------------------------------
 
     def include(self, router: Router[Any], /, *, prefix: str = "") -> None:
         """Register everything that a router holds, with its paths under ``prefix``.
