@@ -15,13 +15,14 @@ from apcore.effects import Op
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.policies import Failure
 from apcore.http import Request
-from apcore.vocab import Activity, View
+from apcore.vocab import Activity, Document, View
 
 __all__ = [
     "ActorDecorator",
     "ChangeDecorator",
     "ClientDecorator",
     "CollectionDecorator",
+    "DocumentDecorator",
     "ErrorDecorator",
     "LinksDecorator",
     "ListenerDecorator",
@@ -89,6 +90,26 @@ class ClientDecorator(Protocol[D]):
     ) -> Callable[[Context[D], Request], str | None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """Register ``fn`` as the handler, and return it."""
+        ...
+
+
+class DocumentDecorator(Protocol[D]):
+    """The decorator for ``(ctx, old document or None, new document or None) -> None``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], Document | None, Document | None], Coroutine[Any, Any, None]], /
+    ) -> Callable[[AsyncContext[D], Document | None, Document | None], Coroutine[Any, Any, None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D], Document | None, Document | None], Op[None]], /
+    ) -> Callable[[OpContext[D], Document | None, Document | None], Op[None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[Context[D], Document | None, Document | None], None], /
+    ) -> Callable[[Context[D], Document | None, Document | None], None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn`` as the hook, and return it."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, cast
 from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
-from apcore.federation.decorators import ChangeDecorator, ListenerDecorator
+from apcore.federation.decorators import ChangeDecorator, DocumentDecorator, ListenerDecorator
 from apcore.federation.routes import Registered
 from apcore.federation.side_effect_choices import ChosenSideEffect, SideEffectChoices
 from apcore.handlers import call_site, handler_kind_of, handler_name
@@ -27,6 +27,7 @@ class HandlerRegistration(Generic[Data]):
         self.side_effects: Final = SideEffectChoices()
         """The rows of the table of side effects that are replaced or switched off."""
         self._change_policy: Registered | None = None
+        self._document_hook: Registered | None = None
         self._client_authenticator: Registered | None = None
         self._bound_at: str | None = None
         """The file and the line at which the first node was made."""
@@ -80,6 +81,34 @@ class HandlerRegistration(Generic[Data]):
             return fn
 
         return cast("ChangeDecorator[Data]", register)
+
+    @property
+    def on_document(self) -> DocumentDecorator[Data]:
+        """Register the hook for documents of other servers, called as ``(ctx, old, new)`` before a copy changes.
+
+        Use it to keep an index of your own. ``old`` is None for a document that is new here, and ``new`` is None for
+        one that is gone. It is called once for each viewer whose copy changes, however the document came here: fetched,
+        refreshed, or delivered. It runs *at least once* for each change: the copy is stored only after it returns. So
+        make its effects idempotent. An exception reaches the caller that wanted the document, and the copy stays as it
+        was. Writes through its context are discarded.
+
+        Raises:
+            ConfigurationError: There is a hook already, or the handler does not have this form.
+        """
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("on_document")
+            if self._document_hook is not None:
+                raise ConfigurationError(f"on_document has a hook already: {handler_name(self._document_hook.fn)}")
+            self._document_hook = self._registered(fn, takes=3)
+            return fn
+
+        return cast("DocumentDecorator[Data]", register)
+
+    @property
+    def document_hook(self) -> Registered | None:
+        """The registered hook for documents of other servers, or None."""
+        return self._document_hook
 
     @property
     def change_policy(self) -> Registered | None:

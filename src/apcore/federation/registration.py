@@ -196,6 +196,7 @@ class Federation(ListenerRegistration[Data]):
                 self._error_hook,
                 self.change_policy,
                 self.client_authenticator,
+                self.document_hook,
                 *self.names.handlers,
             )
             if isinstance(handler, Registered)

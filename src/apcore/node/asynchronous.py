@@ -217,7 +217,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
         by: str | None = None,
         origin: str | None = None,
     ) -> Any:
-        if not with_data and by is None:
+        if not with_data and by is None and self.federation.document_hook is None:
             return await self.run(make_op(self._resolver(origin=origin)))
         async with self.entered() as data:
             return await self.run(make_op(self._resolver(data, by=by, origin=origin)))

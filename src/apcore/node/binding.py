@@ -17,10 +17,11 @@ from typing_extensions import TypeVar as DefaultTypeVar
 
 from apcore.collections import Traversal, TraversalBounds, traverse
 from apcore.drivers import Observer
-from apcore.effects import Op
+from apcore.effects import Call, Now, Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.actors.profiles import actor_identity
+from apcore.federation.context import UnitContexts
 from apcore.federation.domain_checks import check_request
 from apcore.federation.findings import CheckFinding
 from apcore.federation.origins import HandleHosts, Origins, OriginsLike, bind_origins
@@ -32,6 +33,7 @@ from apcore.federation.serving.own_documents import load_own_document
 from apcore.federation.serving.request_head import RequestHead, TrustProxy, check_trust_proxy
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
+from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.wake_ups import KINDS, lanes_for
 from apcore.http import AddressPolicy, Origin, Request, parse_url
 from apcore.ports import (
@@ -47,7 +49,8 @@ from apcore.ports import (
     Signer,
     Transport,
 )
-from apcore.remote import FetchPolicy
+from apcore.remote import FetchPolicy, prune_copies
+from apcore.remote.records import COPY_KEPT_S_MAX
 from apcore.vocab import Document, Reference
 
 __all__ = [
@@ -73,6 +76,7 @@ _SET_ELSEWHERE: Final = {
     "unauthenticated_client": "the node for each request",
     "refresh": "the node",
     "allowance": "the node for each job",
+    "on_document": "on_document of the Federation",
     "until": "the node for each look-up",
 }
 _DURATIONS: Final = tuple(
@@ -231,7 +235,7 @@ class Bound(Generic[Data]):
         return Site(
             federation=self.federation,
             origin=site_origin,
-            fetching=self._fetch_policy(site_origin),
+            fetching=self._hooked(self._fetch_policy(site_origin), site_origin, data),
             signatures=self.federation.signature_policy,
             data=data,
             load_own=self._load_own,
@@ -277,6 +281,32 @@ class Bound(Generic[Data]):
             refresh=partial(request_refresh, origin) if origin is not None and self._has_queue else None,
         )
 
+    def _pruning(self, documents_max: int | None, bytes_max: int | None, age_s_max: float | None) -> Op[int]:
+        fetching = self._fetching
+        now = yield from Now()
+        return (
+            yield from prune_copies(
+                now,
+                documents_max=fetching.graph_documents_max if documents_max is None else documents_max,
+                bytes_max=fetching.graph_bytes_max if bytes_max is None else bytes_max,
+                age_s_max=COPY_KEPT_S_MAX if age_s_max is None else age_s_max,
+            )
+        )
+
+    def _hooked(self, policy: FetchPolicy, origin: Origin | None, data: Data | None) -> FetchPolicy:
+        """Return the policy with the application's hook for changed documents, if there is one."""
+        if self.federation.document_hook is None:
+            return policy
+        return evolve(policy, on_document=partial(self._call_document_hook, origin, data))
+
+    def _call_document_hook(
+        self, origin: Origin | None, data: Data | None, old: Document | None, new: Document | None, /
+    ) -> Op[None]:
+        hook = self.federation.document_hook
+        if hook is not None:
+            scope = UnitOfWork(places=self.federation.places, origin=origin, data=data)
+            _ = yield from Call(hook.fn, old, new, contexts_for=UnitContexts(scope))
+
     def _is_own(self, address: str, /) -> bool:
         return self.origins.find(address) is not None
 
@@ -295,7 +325,11 @@ class Bound(Generic[Data]):
             site = self.site(self.origins.listed[0] if origin is None else self.origins.pick(origin), data)
             load_identity, viewer = partial(instance_identity, site), site.instance_uri
         else:
-            return Resolver(policy=self._fetch_policy(None), load_own=partial(self._load_at, data), is_own=self._is_own)
+            return Resolver(
+                policy=self._hooked(self._fetch_policy(None), None, data),
+                load_own=partial(self._load_at, data),
+                is_own=self._is_own,
+            )
         return Resolver(
             policy=site.fetching,
             load_identity=load_identity,
@@ -376,7 +410,9 @@ def _checked(fetching: FetchPolicy) -> FetchPolicy:
     for name, option in _SET_ELSEWHERE.items():
         if getattr(fetching, name) != getattr(_DEFAULT, name):
             raise ConfigurationError(f"FetchPolicy.{name} of a node is set by {option}: leave it out of fetching=")
-    for name in ("redirects_max", "contexts_max", "keys_max", "fetches_a_job"):
+    for name in (
+        *("redirects_max", "contexts_max", "keys_max", "fetches_a_job", "graph_documents_max", "graph_bytes_max"),
+    ):
         if getattr(fetching, name) < 0:
             raise ConfigurationError(f"FetchPolicy.{name} is {getattr(fetching, name)}: use 0 or more")
     for name in _DURATIONS:

@@ -214,7 +214,7 @@ class Node(NodeMethods[Data]):
         by: str | None = None,
         origin: str | None = None,
     ) -> Any:
-        if not with_data and by is None:
+        if not with_data and by is None and self.federation.document_hook is None:
             return self.run(make_op(self._resolver(origin=origin)))
         with self.entered() as data:  # a handler of the application may make the document
             return self.run(make_op(self._resolver(data, by=by, origin=origin)))

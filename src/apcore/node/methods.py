@@ -23,6 +23,7 @@ from apcore.federation.outbox.send import (
     commit_follow,
     commit_notes,
 )
+from apcore.federation.refreshing import refresh_due
 from apcore.federation.relations import actions
 from apcore.federation.relations.actions import PAGE_MAX, member_ids
 from apcore.federation.relays import RelayKind
@@ -37,12 +38,28 @@ from apcore.federation.subscriptions.manage import (
 )
 from apcore.federation.unit_of_work import AddMember, RemoveMember
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.http import parse_origin, parse_url
 from apcore.node.binding import Bound, Data
+from apcore.remote import DocumentState, due_for_refresh, forget_copies
 from apcore.vocab import Reference, View
 
 __all__ = ["AsyncNodeMethods", "NodeMethods"]
 
 T = TypeVar("T")
+
+
+def forgotten_by(ident: str | None, actor: str | None, server: str | None) -> dict[str, str]:
+    """Return the argument of `forget_copies` in its canonical form.
+
+    Raises:
+        ValueError: Not exactly one of the three is given.
+        RequestError: The value is no http or https URL.
+    """
+    named = {name: text for name, text in (("uri", ident), ("owner", actor), ("origin", server)) if text is not None}
+    if len(named) != 1:
+        raise ValueError("name exactly one of id=, actor= and server=")
+    [(name, text)] = named.items()
+    return {name: str(parse_origin(text)) if name == "origin" else str(parse_url(text))}
 
 
 class NodeMethods(Bound[Data], ABC):
@@ -299,6 +316,47 @@ class NodeMethods(Bound[Data], ABC):
         """
         return self.run(rules_page(cursor=cursor, limit=limit))
 
+    def due_for_refresh(self, limit: int = PAGE_MAX, /) -> tuple[DocumentState, ...]:
+        """Return up to ``limit`` (1 to 100) documents of other servers that are not fresh any more, stalest first."""
+        return self.run(due_for_refresh(limit))
+
+    def refresh_due(self, limit: int = PAGE_MAX, /, *, origin: str | None = None) -> int:
+        """Have workers refresh up to ``limit`` (1 to 100) documents that are not fresh any more; return their number.
+
+        Call it from time to time if your application shows documents that are not pushed. It asks each origin by a
+        conditional request, and not before the retry time of a failure.
+        """
+        return self._run_for(origin, lambda site: refresh_due(site.origin, limit=limit))
+
+    def forget_documents(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - the field's word
+        actor: str | None = None,
+        server: str | None = None,
+    ) -> int:
+        """Delete the copies of one document, of all documents of an actor, or of all of a server's, for all viewers.
+
+        Return the number of copies. Name exactly one of the three; ``server`` is an origin such as
+        ``https://remote.example``. With ``id``, its failures and its tombstone are forgotten too, so that the document
+        is asked for again.
+
+        Raises:
+            ValueError: Not exactly one of the three is given.
+            RequestError: The value is no http or https URL.
+        """
+        return self.run(forget_copies(**forgotten_by(id, actor, server)))
+
+    def prune_documents(
+        self, *, documents_max: int | None = None, bytes_max: int | None = None, age_s_max: float | None = None
+    ) -> int:
+        """Delete copies until the graph is within its bounds, and return the number of deleted copies.
+
+        Copies older than ``age_s_max`` go first, then those that are stale the longest. Without an argument, the bounds
+        are those of the node's `FetchPolicy`, to which the graph keeps by itself.
+        """
+        return self.run(self._pruning(documents_max, bytes_max, age_s_max))
+
 
 class AsyncNodeMethods(Bound[Data], ABC):
     """The methods of `AsyncNode`."""
@@ -455,3 +513,27 @@ class AsyncNodeMethods(Bound[Data], ABC):
     async def domain_rules(self, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
         """See `Node.domain_rules`."""
         return await self.run(rules_page(cursor=cursor, limit=limit))
+
+    async def due_for_refresh(self, limit: int = PAGE_MAX, /) -> tuple[DocumentState, ...]:
+        """See `Node.due_for_refresh`."""
+        return await self.run(due_for_refresh(limit))
+
+    async def refresh_due(self, limit: int = PAGE_MAX, /, *, origin: str | None = None) -> int:
+        """See `Node.refresh_due`."""
+        return await self._run_for(origin, lambda site: refresh_due(site.origin, limit=limit))
+
+    async def forget_documents(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - the field's word
+        actor: str | None = None,
+        server: str | None = None,
+    ) -> int:
+        """See `Node.forget_documents`."""
+        return await self.run(forget_copies(**forgotten_by(id, actor, server)))
+
+    async def prune_documents(
+        self, *, documents_max: int | None = None, bytes_max: int | None = None, age_s_max: float | None = None
+    ) -> int:
+        """See `Node.prune_documents`."""
+        return await self.run(self._pruning(documents_max, bytes_max, age_s_max))

@@ -17,6 +17,10 @@ from apcore.remote.budgets import (
 from apcore.remote.contexts import (
     read_with_contexts as read_with_contexts,
 )
+from apcore.remote.copies import (
+    forget_copies as forget_copies,
+    prune_copies as prune_copies,
+)
 from apcore.remote.dialects import (
     Dialect as Dialect,
     Identity,
@@ -29,7 +33,7 @@ from apcore.remote.dialects import (
 )
 from apcore.remote.documents import (
     LoadedDocument,
-    buried_document as buried_document,
+    bury_deleted as bury_deleted,
     cached_owners as cached_owners,
     changed_document as changed_document,
     delivered_copy as delivered_copy,

@@ -11,6 +11,7 @@ the commit of the copy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from attrs import frozen
 
 from apcore.effects import Get, Op, Scan, commit
+from apcore.errors import RequestError, Unavailable
 from apcore.http import parse_url
 from apcore.ports import Check, DeleteEntry, Entry, StoreKey, Write
 from apcore.records import RecordKind, StoredRecord
@@ -51,6 +53,7 @@ __all__ = [
     "ALIASES_MAX",
     "AddressRecords",
     "believed_version",
+    "canonical",
     "content_digest",
     "copy_deletions",
     "copy_writes",
@@ -58,6 +61,7 @@ __all__ = [
     "forget_copies",
     "kept_ttl_s",
     "owner_in",
+    "prune_at_times",
     "prune_copies",
     "read_address",
     "read_known",
@@ -72,6 +76,8 @@ CLOCK_AHEAD_S: Final = 86400.0
 _FORGOTTEN_A_COMMIT: Final = 20
 """The most copies that one commit deletes. Each takes four of its hundred keys."""
 _SCANNED: Final = 500
+_PRUNED_FROM: Final = 0xE0
+"""With the first byte, this leaves one token in 2,048."""
 
 
 @frozen
@@ -225,8 +231,17 @@ def content_digest(body: bytes) -> str:
 
 
 def owner_in(document: Document) -> str | None:
-    """Return the first owner that a document names, for the index."""
-    return next(iter(owners_of(document)), None)
+    """Return the first owner that a document names, as the index spells it."""
+    owner = next(iter(owners_of(document)), None)
+    return None if owner is None else canonical(owner)
+
+
+def canonical(uri: str) -> str:
+    """Return an address in its canonical form; any other text unchanged."""
+    try:
+        return str(parse_url(uri))
+    except RequestError:
+        return uri
 
 
 def believed_version(document: Document, now: datetime, *, published: bool = False) -> datetime | None:
@@ -290,6 +305,18 @@ def _forget_address(uri: str) -> Op[None]:
             *(DeleteEntry(entry.key) for entry in failures),
         ),
     )
+
+
+def prune_at_times(token: bytes, now: datetime, *, documents_max: int, bytes_max: int) -> Op[None]:
+    """Prune the graph about once in two thousand commits, chosen by the random ``token`` of a commit.
+
+    So the graph keeps to its bounds without a worker, and may exceed them by a few thousand copies at times. A failing
+    store is ignored. Asks for: mostly nothing, else as `prune_copies`.
+    """
+    if token[0] != 0xFF or token[1] < _PRUNED_FROM:
+        return
+    with suppress(Unavailable):
+        _ = yield from prune_copies(now, documents_max=documents_max, bytes_max=bytes_max, age_s_max=COPY_KEPT_S_MAX)
 
 
 def prune_copies(now: datetime, *, documents_max: int, bytes_max: int, age_s_max: float) -> Op[int]:

@@ -42,11 +42,13 @@ from apcore.remote.contexts import read_with_contexts
 from apcore.remote.copies import (
     AddressRecords,
     believed_version,
+    canonical,
     content_digest,
     copy_deletions,
     copy_writes,
     kept_ttl_s,
     owner_in,
+    prune_at_times,
     read_address,
     read_known,
 )
@@ -71,7 +73,7 @@ from apcore.vocab import Document, owners_of, read_document, same_id
 
 __all__ = [
     "LoadedDocument",
-    "buried_document",
+    "bury_deleted",
     "cached_owners",
     "changed_document",
     "delivered_copy",
@@ -165,7 +167,7 @@ def load_from(
         )
     except Gone:
         is_buried = fetched.response.status == 410 and policy.unauthenticated_client is None
-        yield from (_bury(records, now) if is_buried else _forget(records))
+        yield from (_bury(records, now, policy) if is_buried else _forget(records))
         raise
     loaded = LoadedDocument(document, confirmed.url, now, confirmed.response.body)
     if document.id is None:
@@ -220,16 +222,21 @@ def changed_document(uri: str, now: datetime) -> Put:
     return DOCUMENT_CHANGES.put(DocumentChangeKey.of(address), change)
 
 
-def buried_document(uri: str, *, by: str, now: datetime) -> Put:
+def bury_deleted(uri: str, *, by: str, viewer: str | None, now: datetime, policy: FetchPolicy) -> Op[Put]:
     """Return the write of the tombstone of a document that its owner ``by`` has deleted. It counts for all viewers.
 
-    Add it to the commit that proves the deletion.
+    Add it to the commit that proves the deletion. ``policy.on_document`` is run with the copy that ``viewer`` may use.
+
+    Asks for: one `Get`.
 
     Raises:
         RequestError: ``uri`` is no http or https URL.
     """
-    address = str(parse_url(uri))
-    return TOMBSTONES.put(AddressKey.of(address), DocumentTombstone(uri=address, at=now, reason="deleted", by=by))
+    records = yield from read_address(str(parse_url(uri)), viewer=viewer)
+    if records.tombstone is None:
+        yield from announce_change(records.copy, None, None, policy)
+    tombstone = DocumentTombstone(uri=records.uri, at=now, reason="deleted", by=by)
+    return TOMBSTONES.put(AddressKey.of(records.uri), tombstone)
 
 
 def revive_actor(uri: str) -> Op[None]:
@@ -288,9 +295,10 @@ def delivered_copy(
         error_ms=int(freshness.error_s * 1000),
         digest=content_digest(body),
         updated=version,
-        owner=owner,
+        owner=canonical(owner),
         body=body,
     )
+    yield from announce_change(stored, copy, document, policy)
     ttl_s = kept_ttl_s(until, now, policy.document_kept_s)
     return copy_writes(records.key, copy, ttl_s=ttl_s, replaced=stored)
 
@@ -479,14 +487,40 @@ def _cache(
         unproved=policy.unauthenticated_client is not None and not is_own,
         body=loaded.body,
     )
+    if not copy.unproved:
+        yield from announce_change(stored, copy, loaded.document, policy)
     writes = copy_writes(records.key, copy, ttl_s=ttl_s, replaced=stored)
     if alias is not None and policy.unauthenticated_client is None:
         writes.append(DOCUMENT_ALIASES.put(AddressKey.of(alias.uri), alias))
     if records.alias is not None:
         # The address answers for itself again.
         writes.append(DOCUMENT_ALIASES.delete(AddressKey.of(records.uri)))
-    is_cached = yield from _write(records, writes)
-    return evolve(loaded, cached=is_cached)
+    token = yield from _write(records, writes)
+    if token:
+        yield from prune_at_times(
+            token, now, documents_max=policy.graph_documents_max, bytes_max=policy.graph_bytes_max
+        )
+    return evolve(loaded, cached=token is not None)
+
+
+def announce_change(
+    stored: CachedDocument | None, copy: CachedDocument | None, document: Document | None, policy: FetchPolicy
+) -> Op[None]:
+    """Run ``policy.on_document`` with the old and the new document, if the content changes or goes."""
+    if policy.on_document is None:
+        return
+    # A copy that a client had us load was never announced.
+    old_copy = None if stored is None or stored.unproved else stored
+    if copy is not None and old_copy is not None and old_copy.digest == copy.digest:
+        return
+    old_document: Document | None = None
+    if old_copy is not None:
+        try:
+            old_document = (yield from loaded_from(old_copy, policy)).document
+        except DocumentError:
+            old_document = None
+    if old_document is not None or document is not None:
+        yield from policy.on_document(old_document, document)
 
 
 def _is_default(headers: Headers) -> bool:
@@ -495,8 +529,9 @@ def _is_default(headers: Headers) -> bool:
     return "max-age" not in cache_control and "no-cache" not in cache_control and "expires" not in headers
 
 
-def _bury(records: AddressRecords, now: datetime) -> Op[None]:
+def _bury(records: AddressRecords, now: datetime, policy: FetchPolicy) -> Op[None]:
     """Replace the copy of a document that is gone by a tombstone."""
+    yield from announce_change(records.stored, None, None, policy)
     tombstone = DocumentTombstone(uri=records.uri, at=now, reason="gone")
     deletions = [] if records.stored is None else copy_deletions(records.key, records.stored)
     _ = yield from _write(records, [*deletions, TOMBSTONES.put(AddressKey.of(records.uri), tombstone)])
@@ -507,13 +542,13 @@ def _forget(records: AddressRecords) -> Op[None]:
         _ = yield from _write(records, copy_deletions(records.key, records.stored))
 
 
-def _write(records: AddressRecords, writes: list[Write]) -> Op[bool]:
+def _write(records: AddressRecords, writes: list[Write]) -> Op[bytes | None]:
+    """Commit the writes. Return the token, empty after a lost race, or None if the store fails."""
     try:
         # A lost race means that another process has just cached the document.
-        _ = yield from commit((records.check,), writes)
+        return (yield from commit((records.check,), writes)) or b""
     except Unavailable:
-        return False
-    return True
+        return None
 
 
 def loaded_from(copy: CachedDocument, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[LoadedDocument]:

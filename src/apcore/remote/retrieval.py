@@ -37,7 +37,7 @@ from apcore.remote.budgets import DEFAULT_BUDGETS, Budgets, FetchAllowance, Unau
 from apcore.remote.dialects import Identity, knock_and_remember
 from apcore.remote.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
 from apcore.remote.freshness import FreshnessRule, freshness_by_type
-from apcore.vocab import Vocabulary
+from apcore.vocab import Document, Vocabulary
 
 __all__ = ["FetchPolicy", "FetchedResponse", "check_status", "check_target", "fetch"]
 
@@ -102,6 +102,14 @@ class FetchPolicy:
     """The client that causes the fetches and pays for each hop; None for our own fetches, which are free."""
     refresh: Callable[[str, str | None], Op[None]] | None = field(default=None, eq=False, repr=False)
     """The operation that has a worker refresh the copy of an address for a viewer; None if there is no worker."""
+    graph_documents_max: int = 50_000
+    """The most copies of documents that the store holds, about; see `apcore.remote.copies`."""
+    graph_bytes_max: int = 512 * 1024 * 1024
+    """The most bytes that these copies have together."""
+    on_document: Callable[[Document | None, Document | None], Op[None]] | None = field(
+        default=None, eq=False, repr=False
+    )
+    """The operation that is run before the content of a copy changes; see `Federation.on_document`."""
     fetches_a_job: int = 100
     """The most requests, redirects included, that one run of a handler may cause by resolving references."""
     allowance: FetchAllowance | None = field(default=None, eq=False, repr=False)

@@ -66,7 +66,7 @@ def drop_copies(received: Received, references: Sequence[Reference], *, gone: bo
                 continue
             received.scope.notes.append(WriteEntry(changed_document(uri, now)))
             if gone and not received.is_permitted:
-                bury_document(received, uri, owners, now)
+                yield from bury_document(received, uri, owners, now)
         except RequestError:
             continue  # An id that is no address was never fetched, so there is no copy.
 

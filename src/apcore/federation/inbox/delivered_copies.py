@@ -24,7 +24,8 @@ from apcore.federation.inbox.addressee_rules import local_actors_in
 from apcore.federation.inbox.received_activity import Received
 from apcore.federation.received_writes import WriteEntry
 from apcore.http import parse_url
-from apcore.remote import buried_document, cached_owners, delivered_copy, is_embedded_trusted
+from apcore.remote import bury_deleted, cached_owners, delivered_copy, is_embedded_trusted
+from apcore.remote.copies import prune_at_times
 from apcore.vocab import Delete, Document, Undo, joint_audience, same_id
 
 __all__ = ["bury_document", "bury_undone", "keep_delivered"]
@@ -54,6 +55,13 @@ def keep_delivered(received: Received) -> Op[None]:
     for document in objects[:KEPT_MAX]:
         for viewer in viewers:
             yield from _keep(received, document, viewer, now)
+    policy = received.site.fetching
+    yield from prune_at_times(
+        received.scope.seed or bytes(2),
+        now,
+        documents_max=policy.graph_documents_max,
+        bytes_max=policy.graph_bytes_max,
+    )
 
 
 def _keep(received: Received, document: Document, viewer: str | None, now: datetime) -> Op[None]:
@@ -106,13 +114,17 @@ def bury_undone(received: Received) -> Op[None]:
         except RequestError:
             continue  # An id that is no address was never fetched, so there is no copy.
         if owners and not same_id(reference.uri, received.actor):
-            bury_document(received, reference.uri, owners, now)
+            yield from bury_document(received, reference.uri, owners, now)
 
 
-def bury_document(received: Received, uri: str, owners: tuple[str, ...] | None, now: datetime) -> None:
+def bury_document(received: Received, uri: str, owners: tuple[str, ...] | None, now: datetime) -> Op[None]:
     """Note the tombstone of a document that its owner has deleted or undone, if that is proved.
 
-    ``owners`` are those that copies name, None without a copy.
+    ``owners`` are those that copies name, None without a copy. Effects: one `Get` if it is proved.
     """
     if same_id(uri, received.actor) or any(same_id(owner, received.actor) for owner in owners or ()):
-        received.scope.notes.append(WriteEntry(buried_document(uri, by=received.actor, now=now)))
+        site = received.site
+        tombstone = yield from bury_deleted(
+            uri, by=received.actor, viewer=site.instance_uri, now=now, policy=site.fetching
+        )
+        received.scope.notes.append(WriteEntry(tombstone))
