@@ -13,7 +13,7 @@ from inbox_fixture import ALICE, HERE, Ground
 DORA = f"{HERE}/users/dora"
 AS2 = "https://www.w3.org/ns/activitystreams"
 PUBLIC = f"{AS2}#Public"
-MANAGED_KINDS = {"c", "relation", "vote", "followed", "interaction", "obj", "doc", "doc-changed", "gone"}
+MANAGED_KINDS = {"c", "relation", "vote", "followed", "interaction", "obj", "doc-changed", "gone"}
 """The kinds of record that side effects change. ``c`` are the members of collections."""
 
 

@@ -130,7 +130,7 @@ def test_item_47_reply_is_forwarded_to_followers_byte_for_byte() -> None:
     # The same activity again, and one that answers a note of another server, go no further.
     server.clock.pass_s(2)
     server.receive(server.bob, create)
-    foreign = remote_note(id=f"{BOB}/notes/2", inReplyTo=f"{BOB}/notes/9", cc=[FOLLOWERS])
+    foreign = remote_note(id=f"{BOB}/notes/2", inReplyTo=f"{CAROL}/notes/1", cc=[FOLLOWERS])
     server.receive(server.bob, server.bob.prove(server.bob.activity("Create", object=foreign, cc=[FOLLOWERS])))
     assert len(carol.received) == count
 

@@ -439,7 +439,7 @@ class World:
                     record = decode_record(entry.value)
                     if "owner" in record.members:
                         self._check_key(record.members["key_id"], record.members["owner"], record.body)
-                case "doc":
+                case "document":
                     record = decode_record(entry.value)
                     self._check_document(record.members["uri"], record.body)
                 case "in-todo":

@@ -63,7 +63,7 @@ def test_honest_deliveries_are_accepted_without_failures(fuzz):
         ("key", {"key_id": "BOB#main-key", "owner": "BOB"}, b"another key"),
         ("key", {"key_id": "https://evil.example/k", "owner": "BOB"}, b"BOB_KEY"),
         ("key", {"key_id": "BOB#main-key", "owner": "https://evil.example/a"}, b"BOB_KEY"),
-        ("doc", {"uri": "BOB"}, b'{"id": "BOB"}'),
+        ("document", {"uri": "BOB"}, b'{"id": "BOB"}'),
         ("in-todo", {"actor": "BOB"}, b'{"id": "BOB/1", "type": "Create", "actor": "BOB", "object": "x:y"}'),
     ],
 )

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 from attrs import frozen
 
 from apcore.cli import exit_codes
-from apcore.cli.binding import load_target
 from apcore.cli.output import plain
-from apcore.errors import ApcoreError, ConfigurationError
-from apcore.federation import DomainRule, Federation, Severity
+from apcore.cli.store_options import AnyNode, result_of, run_on_node, store_options
+from apcore.errors import ApcoreError
+from apcore.federation import DomainRule, Severity
 from apcore.federation.stored_rules import check_rule
-from apcore.node import AsyncNode, Node
 
 __all__ = ["command"]
 
@@ -27,10 +24,6 @@ _PROGRESS: Final = 100
 """After so many rules, a line on standard error tells how many are stored."""
 _RULES_MAX: Final = 100_000
 """The most rules of one file."""
-
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
-AnyNode = Node[Any] | AsyncNode[Any]
 
 
 @frozen
@@ -52,25 +45,8 @@ def command() -> None:
     """
 
 
-def _store_options(function: F) -> F:
-    decorators = (
-        click.option(
-            "--store",
-            envvar="APCORE_STORE",
-            metavar="URL",
-            help="The store, such as sqlite:///social.db. [env: APCORE_STORE]",
-        ),
-        click.option(
-            "--node", "target", metavar="MODULE[:NAME]", help="A node whose store is used, instead of --store."
-        ),
-    )
-    for decorator in reversed(decorators):
-        function = decorator(function)
-    return function
-
-
 @command.command("list")
-@_store_options
+@store_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_rules(*, store: str | None, target: str | None, as_json: bool) -> int:
     """Print the stored rules by domain."""
@@ -79,13 +55,13 @@ def list_rules(*, store: str | None, target: str | None, as_json: bool) -> int:
         rules: list[DomainRule] = []
         cursor: str | None = None
         while True:
-            page = await _result(node.domain_rules(cursor=cursor))
+            page = await result_of(node.domain_rules(cursor=cursor))
             rules += page.items
             cursor = page.next
             if cursor is None:
                 return rules
 
-    rules = _run(read, store=store, target=target)
+    rules = run_on_node(read, store=store, target=target)
     if as_json:
         members = [
             {
@@ -108,7 +84,7 @@ def list_rules(*, store: str | None, target: str | None, as_json: bool) -> int:
 
 @command.command("add")
 @click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
-@_store_options
+@store_options
 @click.option(
     "--severity",
     type=click.Choice([severity.value for severity in Severity]),
@@ -145,29 +121,29 @@ def add_rules(
     async def store_rules(node: AnyNode) -> None:
         for number, rule in enumerate(rules, start=1):
             try:
-                await _result(node.block_domain(rule.domain, severity=rule.severity, reason=rule.reason))
+                await result_of(node.block_domain(rule.domain, severity=rule.severity, reason=rule.reason))
             except ApcoreError as error:
                 raise click.ClickException(f"{number - 1} of {len(rules)} rules are stored: {error}") from error
             if number % _PROGRESS == 0:
                 click.echo(f"{number} of {len(rules)} rules stored", err=True)
 
     _check_rules(rules)
-    _run(store_rules, store=store, target=target)
+    run_on_node(store_rules, store=store, target=target)
     click.echo(f"{len(rules)} rule{'s' * (len(rules) != 1)} stored")
     return exit_codes.DONE
 
 
 @command.command("remove")
 @click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...")
-@_store_options
+@store_options
 def remove_rules(*, domains: Sequence[str], store: str | None, target: str | None) -> int:
     """Remove the stored rule for each DOMAIN. Rules in the code stay."""
     _check_rules([_NewRule(domain, Severity.SUSPEND, None, "") for domain in domains])
 
     async def remove(node: AnyNode) -> list[str]:
-        return [domain for domain in domains if not await _result(node.unblock_domain(domain))]
+        return [domain for domain in domains if not await result_of(node.unblock_domain(domain))]
 
-    missing = _run(remove, store=store, target=target)
+    missing = run_on_node(remove, store=store, target=target)
     removed_count = len(domains) - len(missing)
     click.echo(f"{removed_count} rule{'s' * (removed_count != 1)} removed")
     for domain in missing:
@@ -218,45 +194,3 @@ def _severity_of(row: dict[str, str], default: Severity) -> Severity | None:
     if word == "noop":
         return Severity.REJECT_MEDIA if row.get("reject_media", "").lower() == "true" else None
     return {"suspend": Severity.SUSPEND, "silence": Severity.SILENCE}.get(word, default)
-
-
-def _run(action: Callable[[AnyNode], Coroutine[Any, Any, T]], *, store: str | None, target: str | None) -> T:
-    async def run() -> T:
-        async with _opened(_node(store, target)) as node:
-            return await action(node)
-
-    try:
-        return asyncio.run(run())
-    except ApcoreError as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _node(store: str | None, target: str | None) -> AnyNode:
-    if target is not None:
-        node = load_target(target)
-        if isinstance(node, Federation):
-            raise click.UsageError(f"{target} is a Federation, which has no store: use --store instead of --node")
-        return node
-    if store is None:
-        raise click.UsageError("name the store of the servers: use --store URL or --node MODULE:NAME")
-    if store.startswith("memory:"):
-        raise click.UsageError("a store in memory belongs to one process: use the store of the servers")
-    try:
-        return AsyncNode(Federation(), None, store)
-    except ConfigurationError as error:
-        raise click.UsageError(str(error)) from error
-
-
-@asynccontextmanager
-async def _opened(node: AnyNode) -> AsyncGenerator[AnyNode, None]:
-    if isinstance(node, Node):
-        with node:
-            yield node
-    else:
-        async with node:
-            yield node
-
-
-async def _result(answer: Any) -> Any:
-    """Return the answer of a method of either node."""
-    return await answer if hasattr(answer, "__await__") else answer

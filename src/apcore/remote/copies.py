@@ -60,6 +60,7 @@ __all__ = [
     "due_copies",
     "forget_copies",
     "kept_ttl_s",
+    "list_copies",
     "owner_in",
     "prune_at_times",
     "prune_copies",
@@ -272,6 +273,28 @@ def due_copies(now: datetime, *, limit: int) -> Op[tuple[CachedDocument, ...]]:
     return tuple(copy for copy in copies if copy is not None and copy.fresh_until <= now)
 
 
+def list_copies(
+    *, owner: str | None = None, origin: str | None = None, after: StoreKey | None = None, limit: int
+) -> Op[tuple[tuple[CachedDocument, ...], StoreKey | None]]:
+    """Return a page of the copies, of those of one owner or origin, and the key to continue after; None at the end.
+
+    Asks for: one `Scan` and one `Get`.
+    """
+    entries = yield from Scan(_index_prefix(owner, origin), after=after, limit=limit)
+    copies = yield from _copies_of([DocumentKey(*entry.key[-2:]) for entry in entries])
+    present = tuple(copy for copy in copies if copy is not None)
+    return present, entries[-1].key if len(entries) == limit else None
+
+
+def _index_prefix(owner: str | None, origin: str | None) -> StoreKey:
+    no_copy = DocumentKey("", "")
+    if owner is not None:
+        return OWNED_DOCUMENTS.at(OwnedDocumentKey.of(owner, no_copy).owner_digest)
+    if origin is not None:
+        return ORIGIN_DOCUMENTS.at(OriginDocumentKey.of(origin, no_copy).origin_digest)
+    return DUE_DOCUMENTS.prefix
+
+
 def forget_copies(*, uri: str | None = None, owner: str | None = None, origin: str | None = None) -> Op[int]:
     """Delete all copies of one document, of one owner's documents, or of one origin's, and return their number.
 
@@ -282,10 +305,8 @@ def forget_copies(*, uri: str | None = None, owner: str | None = None, origin: s
     if uri is not None:
         prefix = CACHED_DOCUMENTS.at(AddressKey.of(uri).uri_digest)
         yield from _forget_address(uri)
-    elif owner is not None:
-        prefix = OWNED_DOCUMENTS.at(OwnedDocumentKey.of(owner, DocumentKey("", "")).owner_digest)
     else:
-        prefix = ORIGIN_DOCUMENTS.at(OriginDocumentKey.of(origin or "", DocumentKey("", "")).origin_digest)
+        prefix = _index_prefix(owner, origin or "")
     count = 0
     while True:
         entries = yield from Scan(prefix, limit=_FORGOTTEN_A_COMMIT)

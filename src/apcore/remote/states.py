@@ -13,18 +13,28 @@ A document is in one of seven states:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
 from apcore.effects import Now, Op
 from apcore.http import parse_url
-from apcore.remote.copies import AddressRecords, due_copies, read_address
+from apcore.ports import StoreKey
+from apcore.remote.copies import AddressRecords, due_copies, list_copies, read_address
 from apcore.remote.failed_loads import counting_failure
 from apcore.remote.records import CachedDocument, Provenance
 
-__all__ = ["DocumentState", "StateName", "describe_copy", "due_for_refresh", "read_state"]
+__all__ = [
+    "DocumentState",
+    "StateName",
+    "describe_copy",
+    "due_for_refresh",
+    "explain",
+    "list_states",
+    "read_state",
+]
 
 StateName: TypeAlias = Literal["unknown", "fresh", "stale", "expired", "failed", "gone", "redirected"]
 
@@ -116,3 +126,49 @@ def _describe(records: AddressRecords, now: datetime) -> DocumentState:
     if failure is not None and (state is None or state.name == "expired"):
         return DocumentState(uri=uri, name="failed", viewer=viewer, reason=failure.kind, retry_at=failure.retry_at)
     return state or DocumentState(uri=uri, name="unknown", viewer=viewer)
+
+
+def list_states(
+    *, owner: str | None = None, origin: str | None = None, after: StoreKey | None = None, limit: int
+) -> Op[tuple[tuple[DocumentState, ...], StoreKey | None]]:
+    """Return a page of the states of all copies, or of those of one owner or origin, and the key to continue after.
+
+    ``limit`` is 1 to 100. The key is None at the end. All copies come in the order in which they are due.
+
+    Asks for: `Now`, one `Scan` and one `Get`.
+    """
+    now = yield from Now()
+    copies, last_key = yield from list_copies(owner=owner, origin=origin, after=after, limit=limit)
+    return tuple(describe_copy(copy, now) for copy in copies), last_key
+
+
+def explain(state: DocumentState) -> str:
+    """Return a sentence that names the rule which decided about the state."""
+    match state.name:
+        case "unknown":
+            return "nothing is stored about it"
+        case "gone":
+            return "its owner deleted it" if state.reason == "deleted" else "its origin answered 410"
+        case "redirected":
+            return f"its server redirected it for good to {state.target}"
+        case "failed":
+            retry = "" if state.retry_at is None else f", and is not asked again before {_time(state.retry_at)}"
+            return f"its origin failed ({state.reason}){retry}"
+        case "fresh" | "stale" | "expired":
+            if state.provenance == "own":
+                return "it is ours, so it is never fetched"
+            rule = "its server's own word" if state.rule == "server" else f"the rule {state.rule!r} of its type"
+            until = "" if state.fresh_until is None else f" until {_time(state.fresh_until)}"
+            return f"{_PROVENANCES[state.provenance or 'fetched']}; {rule} makes it fresh{until}"
+
+
+_PROVENANCES: Final[Mapping[Provenance, str]] = {
+    "fetched": "its origin sent it",
+    "delivered": "its owner delivered it",
+    "proved": "it was delivered with a proof by its owner",
+    "own": "it is ours",
+}
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}"

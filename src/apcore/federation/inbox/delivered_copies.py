@@ -8,7 +8,8 @@ comes to followers through the shared inbox is for none of them in particular, a
 An object that its owner deletes, and an activity that its actor undoes, leaves a tombstone. That takes proof of the
 owner: the object is the actor itself, or a copy names its owner. Otherwise the copies only become stale.
 
-All of it is written in the commit that marks the activity as processed.
+All of it is written in the commit that marks the activity as processed. Keeping is no row of the table of side effects:
+it holds whether or not the row of the activity is replaced or switched off.
 """
 
 from __future__ import annotations
