@@ -16,11 +16,14 @@ from apcore.collections.pages import (
 )
 from apcore.collections.cursors import TraversalBounds
 from apcore.collections.resumable import TraversalProgress, continue_traversal, forget_traversal
+from apcore.collections.threads import Thread, ThreadBounds, read_thread
 from apcore.collections.traversal import Traversal, traverse
 
 __all__ = [
     "Member",
     "PageItems",
+    "Thread",
+    "ThreadBounds",
     "Traversal",
     "TraversalBounds",
     "TraversalProgress",
@@ -31,6 +34,7 @@ __all__ = [
     "forget_traversal",
     "members_page",
     "put_member",
+    "read_thread",
     "remove_member",
     "traverse",
 ]

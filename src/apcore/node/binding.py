@@ -15,7 +15,7 @@ import attrs
 from attrs import evolve
 from typing_extensions import TypeVar as DefaultTypeVar
 
-from apcore.collections import Traversal, TraversalBounds, traverse
+from apcore.collections import Thread, ThreadBounds, Traversal, TraversalBounds, read_thread, traverse
 from apcore.drivers import Observer
 from apcore.effects import Call, Now, Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
@@ -352,6 +352,12 @@ class Bound(Generic[Data]):
         """Return the document of ours at ``uri``, made with ``data``; None if it is not ours."""
         origin = self.origins.find(uri)
         return None if origin is None else (yield from self._load_own(self.site(origin, data), uri))
+
+    def _reading_thread(self, post: str | Reference, bounds: ThreadBounds) -> Op[Thread]:
+        """Read a thread as the instance actor of the first origin; unsigned without an origin."""
+        origin = self.origins.listed[0] if self.origins.listed else None
+        identity = None if origin is None else (yield from instance_identity(self.site(origin)))
+        return (yield from read_thread(post, policy=self._fetch_policy(origin), identity=identity, bounds=bounds))
 
     def match(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from apcore.collections import PageItems, Traversal, TraversalBounds, contains, count
+from apcore.collections import PageItems, Thread, ThreadBounds, Traversal, TraversalBounds, contains, count
 from apcore.effects import Op
 from apcore.federation import relays
 from apcore.federation.actors.actions import note_aliases, note_move
@@ -210,6 +210,20 @@ class NodeMethods(Bound[Data], ABC):
                 be loaded raises nothing: see `Traversal.ended`.
         """
         return self.run(self._traversing(collection, bounds, since))
+
+    def read_thread(
+        self,
+        post: str | Reference,
+        /,
+        *,
+        bounds: ThreadBounds = ThreadBounds(),  # noqa: B008 - immutable
+    ) -> Thread:
+        """Read the posts above and below a post, each from its own origin, and cache them.
+
+        Raises:
+            ApcoreError: The post itself cannot be loaded. Others that cannot be loaded are left out.
+        """
+        return self.run(self._reading_thread(post, bounds))
 
     def subscribe(
         self,
@@ -446,6 +460,16 @@ class AsyncNodeMethods(Bound[Data], ABC):
     ) -> Traversal:
         """See `Node.traverse`."""
         return await self.run(self._traversing(collection, bounds, since))
+
+    async def read_thread(
+        self,
+        post: str | Reference,
+        /,
+        *,
+        bounds: ThreadBounds = ThreadBounds(),  # noqa: B008 - immutable
+    ) -> Thread:
+        """See `Node.read_thread`."""
+        return await self.run(self._reading_thread(post, bounds))
 
     async def subscribe(
         self,
