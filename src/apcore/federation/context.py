@@ -179,6 +179,7 @@ class _BaseContext(AccountMethods, Generic[Data]):
         by: str,
         to: str | Sequence[str] | None = None,
         visibility: VisibilityWord | None = None,
+        push: bool | None = None,
     ) -> str:
         """Store an object of the local actor ``by``, and deliver it with a Create to its audience.
 
@@ -192,13 +193,18 @@ class _BaseContext(AccountMethods, Generic[Data]):
         With `PUBLIC` in ``to``, the object also goes to the followers, and its Create into the outbox of ``by``. With
         `PUBLIC` in ``cc``, it is served to everyone but not listed.
 
+        With ``push=False``, it is only published: nothing is delivered, and readers find it in the outbox or at its id.
+        With ``push=True``, it is delivered to its whole audience. By default, `Federation` decides (``pushes``).
+
         Raises:
             ValueError: ``object`` is not an object, or has an id at which nothing of ``by`` would be served; a
                 recipient is not an address, or at this origin but neither an actor nor a collection; or the audience
                 contradicts ``visibility``, or has more than a thousand addresses.
             ContractError: ``to`` includes `PUBLIC`, but the object names an audience that is not public.
         """
-        return self._scope.address(PublishObject(object.document, by, _recipients(to), visibility=visibility))
+        return self._scope.address(
+            PublishObject(object.document, by, _recipients(to), visibility=visibility, push=push)
+        )
 
     def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """Add an item (an id) to a managed collection. An item that is already there is not an error.

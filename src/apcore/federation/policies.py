@@ -24,6 +24,7 @@ __all__ = [
     "InboxPolicy",
     "KeyPolicy",
     "Later",
+    "Pushes",
     "SeveralActors",
     "check_policies",
 ]
@@ -58,6 +59,14 @@ Idempotency: TypeAlias = Literal["inbox", "origin"] | Callable[[Activity, str | 
 
 The function gets the activity and the identifier of the inbox's actor, None for the shared inbox. Activities with one
 actor, one id and one returned text count once. It must return the same text whenever it gets the same arguments.
+"""
+
+
+Pushes: TypeAlias = Literal["all", "addressed"] | Callable[[Activity], bool]
+"""The activities that are delivered to the members of collections, such as followers, and to relays.
+
+``all``: all of them. ``addressed``: none, so followers find them in the outbox. A function decides about each. Actors
+that an activity names always get it, and a Delete, an Undo and a Move always go to all recipients.
 """
 
 
@@ -140,8 +149,9 @@ def check_policies(
     *,
     several_actors: object,
     forwarding: object,
+    pushes: object,
 ) -> None:
-    """Check five options of `Federation`.
+    """Check six options of `Federation`.
 
     Raises:
         ConfigurationError: One of them has a value that its type excludes.
@@ -164,6 +174,8 @@ def check_policies(
         raise ConfigurationError(f"several_actors is refuse or first, not {several_actors!r:.60}")
     if forwarding not in get_args(Forwarding):
         raise ConfigurationError(f"forwarding is off, signed or all, not {forwarding!r:.60}")
+    if pushes not in ("all", "addressed") and (not callable(pushes) or inspect.iscoroutinefunction(pushes)):
+        raise ConfigurationError(f"pushes is all, addressed, or a plain function (activity), not {pushes!r:.60}")
 
 
 def _at_least_one(_policy: object, _field: object, value: int | None) -> None:

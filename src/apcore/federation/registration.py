@@ -28,6 +28,7 @@ from apcore.federation.policies import (
     Idempotency,
     InboxPolicy,
     KeyPolicy,
+    Pushes,
     SeveralActors,
     check_policies,
 )
@@ -55,7 +56,7 @@ class Federation(ListenerRegistration[Data]):
     Raises:
         ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` is not a `SignaturePolicy`,
             ``budgets`` are not `Budgets`, ``polls`` is no `PollPolicy`, ``authorized_fetch``, ``forwarding``,
-            ``idempotency``, ``several_actors`` or a member of ``document_signatures`` is an unknown word,
+            ``idempotency``, ``pushes``, ``several_actors`` or a member of ``document_signatures`` is an unknown word,
             ``accept_signature`` needs a policy with RFC 9421, or `check_retries` refuses ``listener_retries`` or
             ``delivery_retries``.
     """
@@ -81,6 +82,7 @@ class Federation(ListenerRegistration[Data]):
         idempotency: Idempotency = "inbox",
         several_actors: SeveralActors = "refuse",
         forwarding: Forwarding = "signed",
+        pushes: Pushes = "all",
         polls: PollPolicy = PollPolicy(),  # noqa: B008 - immutable
     ) -> None:
         super().__init__(shared_inbox=shared_inbox, instance_actor=instance_actor)
@@ -112,6 +114,7 @@ class Federation(ListenerRegistration[Data]):
             idempotency,
             several_actors=several_actors,
             forwarding=forwarding,
+            pushes=pushes,
         )
         self.authorized_fetch: Final = authorized_fetch
         if accept_signature and "rfc9421" not in signatures.schemes:
@@ -123,6 +126,7 @@ class Federation(ListenerRegistration[Data]):
         self.idempotency: Final = idempotency
         self.several_actors: Final = several_actors
         self.forwarding: Final = forwarding
+        self.pushes: Final = pushes
         if not isinstance(polls, PollPolicy):
             raise ConfigurationError(f"polls takes a PollPolicy, not {polls!r:.60}")
         self.polls: Final = polls

@@ -105,6 +105,8 @@ class SendActivity:
     visibility: VisibilityWord | None = field(default=None, kw_only=True)
     is_kept: bool = field(default=False, kw_only=True)
     """Whether the activity is served at its id, and listed in the outbox if it is public."""
+    push: bool | None = field(default=None, kw_only=True)
+    """Whether it is delivered; None to leave it to the policy of the federation."""
     addressing: Addressing | None = field(default=None, kw_only=True)
     """The audience and all recipients. `UnitOfWork.address` sets it."""
 
@@ -132,6 +134,8 @@ class PublishObject:
     id: str = ""
     """The id of the object. `UnitOfWork.address` sets it."""
     visibility: VisibilityWord | None = field(default=None, kw_only=True)
+    push: bool | None = field(default=None, kw_only=True)
+    """Whether its Create is delivered; None to leave it to the policy of the federation."""
     addressing: Addressing | None = field(default=None, kw_only=True)
     """The audience and all recipients. `UnitOfWork.address` sets it."""
 

@@ -243,10 +243,13 @@ class AsyncNode(AsyncNodeMethods[Data]):
         by: str,
         to: str | Sequence[str] | None = None,
         visibility: VisibilityWord | None = None,
+        push: bool | None = None,
         origin: str | None = None,
     ) -> str:
         """See `Node.publish`."""
-        return await self._act(PublishObject(object.document, by, address_tuple(to), visibility=visibility), origin)
+        return await self._act(
+            PublishObject(object.document, by, address_tuple(to), visibility=visibility, push=push), origin
+        )
 
     async def rotate_keys(
         self,

@@ -240,13 +240,16 @@ class Node(NodeMethods[Data]):
         by: str,
         to: str | Sequence[str] | None = None,
         visibility: VisibilityWord | None = None,
+        push: bool | None = None,
         origin: str | None = None,
     ) -> str:
         """Store an object, announce it in the outbox, and deliver it, in one commit; see `Context.publish`.
 
         Return the id under which the object is served from now on.
         """
-        return self._act(PublishObject(object.document, by, address_tuple(to), visibility=visibility), origin)
+        return self._act(
+            PublishObject(object.document, by, address_tuple(to), visibility=visibility, push=push), origin
+        )
 
     def rotate_keys(
         self,

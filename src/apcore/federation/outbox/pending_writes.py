@@ -20,6 +20,7 @@ from apcore.federation.outbox.actor_changes import settle_actor_changes
 from apcore.federation.outbox.edit import revise, wire_body
 from apcore.federation.outbox.forwarding import forward
 from apcore.federation.outbox.publish import keep, publish, sent_members, withdraw
+from apcore.federation.outbox.push_policy import is_pushed_widely, pushed_recipients
 from apcore.federation.outbox.records import (
     OBJECTS,
     SENDINGS,
@@ -111,12 +112,12 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
                 batch += yield from withdraw(site, note)
                 if note.is_kept:
                     batch += yield from keep(site, revised_note, order=_order(now, number, scope))
-                batch += _send(site, scope, _with_relays(revised_note, relays), now, number=number)
+                batch += _send(site, scope, _with_relays(site, revised_note, relays), now, number=number)
             case PublishObject():
                 create_id, order = scope.mint_managed("activities", note.by), _order(now, number, scope)
                 create, publication = yield from publish(site, note, now, create_id=create_id, order=order)
                 batch += publication
-                batch += _send(site, scope, _with_relays(create, relays), now, number=number)
+                batch += _send(site, scope, _with_relays(site, create, relays), now, number=number)
             case ForwardActivity():
                 batch += yield from forward(site, scope, note, now, number=number)
             case WriteEntry():
@@ -130,8 +131,9 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     return merged
 
 
-def _with_relays(note: SendActivity, relays: Sequence[str]) -> SendActivity:
-    return note.add_recipients(relays) if relays and is_for_relays(note.activity) else note
+def _with_relays(site: Site, note: SendActivity, relays: Sequence[str]) -> SendActivity:
+    has_relays = bool(relays) and is_for_relays(note.activity) and is_pushed_widely(site, note)
+    return note.add_recipients(relays) if has_relays else note
 
 
 def _check_size(writes: Sequence[Write]) -> None:
@@ -190,6 +192,7 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
             f"the activity {members['id']} has {len(body)} bytes, but inboxes take at most {ACTIVITY_BYTES_MAX}"
         )
     recipients = [uri for uri in dict.fromkeys((*addressing.recipients, *note.inboxes)) if uri != actor]
+    recipients = pushed_recipients(site, note, recipients)
     key, origin, activity_id = SendingKey(name), str(site.origin), str(members["id"])
     sent = SentRecord(origin=origin, actor=actor, activity_id=activity_id, created=now, key_name=note.key, body=body)
     # The minted name is new for certain. The check is there so that a repeated commit is recognised.

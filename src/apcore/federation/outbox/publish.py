@@ -75,7 +75,7 @@ def publish(
     if addressing.is_listed:
         batch += add_member(outbox, Member(create_id), order=order)
     create = read_document(create_members, origin=site.origin)
-    return SendActivity(create, note.by, id=create_id, addressing=addressing), batch
+    return SendActivity(create, note.by, id=create_id, push=note.push, addressing=addressing), batch
 
 
 def sent_members(site: Site, note: SendActivity) -> dict[str, Any]:
