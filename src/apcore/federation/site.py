@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from apcore.effects import Op
+from apcore.federation.origins import Origins
 from apcore.federation.registration import Federation
 from apcore.federation.snapshot import Snapshot
 from apcore.http import Origin
@@ -41,6 +42,8 @@ class Site:
     """The operation that reads a document of our own origins without a request; see `load_own_document`."""
     is_own: Callable[[str], bool] = field(default=lambda _uri: False, repr=False)
     """Whether an address is on an origin of the node."""
+    origins: Origins = field(factory=Origins)
+    """All origins of the node."""
     own_hosts: frozenset[str] = frozenset()
     """The hosts of the node's origins, as far as they can be listed. They are never suspended."""
     handle_host: str = ""

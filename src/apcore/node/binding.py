@@ -240,6 +240,7 @@ class Bound(Generic[Data]):
             data=data,
             load_own=self._load_own,
             is_own=self._is_own,
+            origins=self.origins,
             own_hosts=self._own_hosts,
             handle_host=self.origins.handle_host(site_origin),
         )

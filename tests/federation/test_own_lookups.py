@@ -1,0 +1,114 @@
+"""Check lookups of our own actors and documents: they need no request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apcore import Federation, Node
+from apcore.errors import RequestError
+from apcore.federation.own_lookups import describe, look_up
+from apcore.http import LOOPBACK_OPEN
+from apcore.remote import Gone, NotFound
+from apcore.testing.keys import ReusedKeys
+from apcore.testing.peer import PeerNetwork
+from apcore.vocab import Note, Person, Tombstone
+
+SOCIAL, BAKERY, HOST = "https://social.example", "https://bakery.example", "handles.example"
+ALICE = f"{SOCIAL}/people/7"
+BOB = "https://remote.example/users/bob"
+
+
+def federation() -> Federation[None]:
+    rules: Federation[None] = Federation(software="test/1.0")
+    views = {"7": Person(preferred_username="alice"), "gone": Tombstone()}
+    rules.actor("/people/{identifier}")(lambda ctx, identifier: views.get(identifier))
+    rules.handle(lambda ctx, username: "7" if username == "alice" else "gone" if username == "gone" else None)
+    rules.profile("/@{username}")
+    rules.object(Note, "/notes/{number}")(lambda ctx, number: Note(content=number) if number == "1" else None)
+    return rules
+
+
+def node_of(origin: Any = (SOCIAL, BAKERY), **options: Any) -> tuple[Node[None], PeerNetwork]:
+    network = PeerNetwork()
+    network.peer(BOB)
+    options = {"handle_host": {SOCIAL: HOST}} | options
+    return Node(federation(), origin, "memory:", transport=network, signer=ReusedKeys(), **options), network
+
+
+@pytest.mark.parametrize(
+    ("text", "acct", "ident"),
+    [
+        ("@alice@handles.example", "acct:alice@handles.example", ALICE),
+        (" @ALICE@handles.example. ", "acct:alice@handles.example", ALICE),
+        ("@alice@social.example", "acct:alice@handles.example", ALICE),
+        (ALICE, "acct:alice@handles.example", ALICE),
+        ("social.example/@alice", "acct:alice@handles.example", ALICE),
+        ("https://handles.example/@alice", "acct:alice@handles.example", ALICE),
+        ("@alice@bakery.example", "acct:alice@bakery.example", f"{BAKERY}/people/7"),
+        ("https://remote.example/@alice@bakery.example", "acct:alice@bakery.example", f"{BAKERY}/people/7"),
+        ("@social.example@social.example", "acct:social.example@social.example", f"{SOCIAL}/actor"),
+        (f"{SOCIAL}/notes/1", None, f"{SOCIAL}/notes/1"),
+    ],
+)
+def test_own_name_is_found_without_a_request(text: str, acct: str | None, ident: str) -> None:
+    node, network = node_of()
+    for origin in node.origins.listed:
+        result = node.run(look_up(node.site(origin), text))
+        assert (result.document.id, result.acct and str(result.acct)) == (ident, acct)
+        assert str(result.loaded.url) == ident
+    assert network.exchanges == []
+
+
+def test_other_name_is_looked_up_at_its_host() -> None:
+    node, network = node_of()
+    result = node.run(look_up(node.site(node.origins.listed[0]), "@bob@remote.example"))
+    assert result.document.id == BOB
+    assert network.exchanges != []
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("@eve@handles.example", NotFound),
+        ("@gone@social.example", Gone),
+        (f"{SOCIAL}/people/8", NotFound),
+        (f"{SOCIAL}/people/gone", Gone),
+        (f"{SOCIAL}/notes/2", NotFound),
+        (f"{SOCIAL}/other", NotFound),
+        ("eve", RequestError),
+    ],
+)
+def test_own_name_without_a_document_is_not_asked_for(text: str, error: type[Exception]) -> None:
+    node, network = node_of()
+    with pytest.raises(error):
+        node.run(look_up(node.site(node.origins.listed[0]), text))
+    assert network.exchanges == []
+
+
+def test_other_page_at_the_host_of_the_handles_is_fetched() -> None:
+    node, network = node_of()
+    with pytest.raises(Exception, match=r"handles\.example"):
+        node.run(look_up(node.site(node.origins.listed[0]), "https://handles.example/about"))
+    assert next(exchange.url for exchange in network.exchanges) == "https://handles.example/about"
+
+
+@pytest.mark.parametrize("origin", [lambda origin: origin in {SOCIAL, BAKERY}, "http://127.0.0.1:8000"])
+def test_every_form_of_origins_is_known_as_our_own(origin: Any) -> None:
+    node, network = node_of(origin, handle_host=None, addresses=LOOPBACK_OPEN)
+    host = "social.example" if callable(origin) else "127.0.0.1:8000"
+    site = node.site(node.origins.pick(SOCIAL if callable(origin) else None))
+    assert str(node.run(look_up(site, f"@alice@{host}")).acct) == f"acct:alice@{host}"
+    assert network.exchanges == []
+
+
+def test_own_resource_is_described_without_a_request() -> None:
+    node, network = node_of()
+    site = node.site(node.origins.listed[0])
+    assert node.run(describe(site, "acct:alice@handles.example")).subject == "acct:alice@handles.example"
+    for resource, error in (("acct:eve@handles.example", NotFound), ("acct:gone@handles.example", Gone)):
+        with pytest.raises(error):
+            node.run(describe(site, resource))
+    assert network.exchanges == []
+    assert node.run(describe(site, "acct:bob@remote.example")).subject == "acct:bob@remote.example"
