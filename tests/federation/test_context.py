@@ -13,7 +13,8 @@ from apcore.effects import Call, commit
 from apcore.errors import ContractError
 from apcore.federation.context import UnitContexts
 from apcore.federation.registration import Federation
-from apcore.federation.unit_of_work import AddMember, RemoveMember, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import AddMember, RemoveMember
 from apcore.handlers import operation
 from apcore.http import parse_origin
 from apcore.vocab import Note, Person

@@ -20,7 +20,7 @@ from apcore.federation.relations.changes import FOLLOW_IDS_MAX
 from apcore.federation.relations.records import ENDED_KEPT_S
 from apcore.federation.relations.stored import read_relation, requests_collection
 from apcore.federation.relations.table import Direction, RelationState
-from apcore.federation.unit_of_work import AddMember, RemoveMember
+from apcore.federation.write_notes import AddMember, RemoveMember
 from apcore.http import Request, Response
 from apcore.node import Node
 from apcore.ports import Put, digest_part

@@ -18,7 +18,7 @@ from apcore.effects import Commit, Op
 from apcore.errors import ApcoreError, ContractError, Unavailable
 from apcore.federation.outbox.send import act, commit_deletion
 from apcore.federation.time_limits import SENT_KEPT_S
-from apcore.federation.unit_of_work import PublishObject
+from apcore.federation.write_notes import PublishObject
 from apcore.http import Headers, Request, Response
 from apcore.node import Node
 from apcore.ports import MadeKey

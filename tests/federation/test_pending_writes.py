@@ -12,15 +12,9 @@ from apcore.errors import ContractError, StoreBusy, Unavailable
 from apcore.federation.outbox.pending_writes import ACTIVITY_BYTES_MAX, flush
 from apcore.federation.outbox.send import act
 from apcore.federation.received_writes import WriteEntry
-from apcore.federation.unit_of_work import (
-    AddMember,
-    PendingWrite,
-    PublishObject,
-    RemoveMember,
-    SendActivity,
-    UnitOfWork,
-)
+from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.federation.write_notes import AddMember, PendingWrite, PublishObject, RemoveMember, SendActivity
 from apcore.http import Headers, Request, Response
 from apcore.ports import DeleteEntry, Put
 from apcore.testing.simulation import fault_loop, inject_failure

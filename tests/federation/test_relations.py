@@ -24,8 +24,8 @@ from apcore.federation.relations.table import (
     transition,
 )
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import RelationUpdate
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.federation.write_notes import RelationUpdate
 from apcore.ports import Batch
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork

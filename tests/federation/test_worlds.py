@@ -40,8 +40,8 @@ from apcore.federation.outbox.send import act
 from apcore.federation.reconcile import reconcile
 from apcore.federation.serving.serve import Served, serve
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PublishObject, SendActivity
 from apcore.federation.worker import handle, lease_work
+from apcore.federation.write_notes import PublishObject, SendActivity
 from apcore.handlers import handler_name, operation
 from apcore.http import AddressPolicy, Headers, Request, Response
 from apcore.node import AsyncNode, Elsewhere, Node

@@ -22,8 +22,8 @@ from apcore.federation.outbox.send import act
 from apcore.federation.reconcile import reconcile
 from apcore.federation.serving.serve import serve
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PublishObject, SendActivity
 from apcore.federation.worker import handle, origin_of
+from apcore.federation.write_notes import PublishObject, SendActivity
 from apcore.http import Request, Response, parse_origin
 from apcore.node import Elsewhere
 from apcore.ports import KeyKind, LeasedMessage, MadeKey

@@ -29,8 +29,8 @@ from apcore.federation.reconcile import reconcile
 from apcore.federation.relations import actions
 from apcore.federation.serving.serve import serve
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PublishObject
 from apcore.federation.worker import handle, origin_of
+from apcore.federation.write_notes import PublishObject
 from apcore.http import ACTIVITY_JSON, Headers, Request, Response, parse_origin
 from apcore.node import Elsewhere
 from apcore.ports import KeyKind, LeasedMessage, MadeKey

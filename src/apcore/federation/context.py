@@ -20,13 +20,8 @@ from apcore.federation.context_methods import AwaitableMethods, BlockingMethods,
 from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.resolving_methods import AwaitableResolving, BlockingResolving, OpResolving
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
-from apcore.federation.unit_of_work import (
-    AddMember,
-    PublishObject,
-    RemoveMember,
-    SendActivity,
-    UnitOfWork,
-)
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import AddMember, PublishObject, RemoveMember, SendActivity
 from apcore.vocab import View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]

@@ -31,7 +31,8 @@ from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import Direction, RelationEvent, RelationState
 from apcore.federation.routes import RouteTable
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PendingWrite, PublishObject, RelationUpdate, SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import PendingWrite, PublishObject, RelationUpdate, SendActivity
 from apcore.http import Origin, parse_url, same_origin
 from apcore.ports import digest_part
 from apcore.records import Stored

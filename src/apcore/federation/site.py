@@ -64,7 +64,10 @@ class Site:
             data=self.data,
             unauthenticated_client=client,
             load_own=self.load_own,
+            is_own=self.is_own,
+            origins=self.origins,
             own_hosts=self.own_hosts,
+            handle_host=self.handle_host,
             cleared_hosts=frozenset(cleared_hosts),
             snapshot=snapshot,
         )

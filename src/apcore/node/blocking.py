@@ -27,8 +27,8 @@ from apcore.federation.serving.serve import Served, serve
 from apcore.federation.site import Site
 from apcore.federation.slots import SLOTS, WorkerPolicy
 from apcore.federation.time_limits import HANDLER_LIMIT_S, LEASE_S
-from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
 from apcore.federation.worker import fail_overdue, handle, origin_of, put_off
+from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.binding import Data, Factory, NodeOptions, address_tuple
 from apcore.node.host_transactions import driver_connection

@@ -36,8 +36,8 @@ from apcore.federation.subscriptions.manage import (
     subscriptions_page,
     unsubscribe,
 )
-from apcore.federation.unit_of_work import AddMember, RemoveMember
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.federation.write_notes import AddMember, RemoveMember
 from apcore.http import parse_origin, parse_url
 from apcore.node.binding import Bound, Data
 from apcore.remote import DocumentState, due_for_refresh, forget_copies

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from apcore.errors import ContractError, RequestError
-from apcore.federation.unit_of_work import ChangeActor, SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import ChangeActor, SendActivity
 from apcore.http import parse_url
 from apcore.vocab import PUBLIC, Delete, Document, Move, Update
 

@@ -31,8 +31,8 @@ from apcore.federation.actors.profiles import require_actor
 from apcore.federation.actors.records import KEY_RETIREMENTS, KeyRetirement, KeyRetirementKey
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import SendActivity
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.federation.write_notes import SendActivity
 from apcore.http import Origin, parse_url
 from apcore.ports import Batch, KeyKind, MadeKey
 from apcore.records import Stored

@@ -18,8 +18,8 @@ from apcore.federation.outbox.send import RecipientUnknown, act
 from apcore.federation.refusals import log_refusal, one_line
 from apcore.federation.routes import Registered, RouteMatch
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PublishObject
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.federation.write_notes import PublishObject
 from apcore.http import Headers, Request, Response, is_activitypub, is_unprofiled_json_ld, problem_for
 from apcore.jsonld import DEFAULT_LIMITS, WorkBudget
 from apcore.remote import NotAnActivity

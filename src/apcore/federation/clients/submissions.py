@@ -21,7 +21,7 @@ from apcore.errors import Refused
 from apcore.federation.outbox.addressing import OPEN_MEMBERS
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PublishObject, SendActivity
+from apcore.federation.write_notes import PublishObject, SendActivity
 from apcore.remote import NotAnActivity
 from apcore.vocab import (
     Accept,

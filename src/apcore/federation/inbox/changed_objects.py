@@ -26,8 +26,8 @@ from apcore.federation.received_writes import WriteEntry
 from apcore.federation.relations.stored import relations_of, remember_deleted_actor
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import RelationUpdate
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.federation.write_notes import RelationUpdate
 from apcore.http import same_origin
 from apcore.ports import StoreKey
 from apcore.remote import cached_owners, changed_document

@@ -26,7 +26,8 @@ from apcore.federation.relations.table import RelationAction, RelationEvent, tra
 from apcore.federation.relays import may_follow_back
 from apcore.federation.routes import Registered
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import SendActivity
 from apcore.remote import revive_actor
 from apcore.vocab import Document, Follow
 

@@ -16,7 +16,7 @@ from apcore.federation.interactions.quotes import may_quote
 from apcore.federation.interactions.records import INTERACTIONS, InteractionKey, InteractionRecord
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.received_writes import WriteEntry
-from apcore.federation.unit_of_work import SendActivity
+from apcore.federation.write_notes import SendActivity
 from apcore.http import same_origin
 from apcore.records import Stored
 from apcore.remote import owners

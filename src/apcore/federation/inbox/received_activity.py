@@ -12,7 +12,8 @@ from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.refusals import one_line
 from apcore.federation.relations.updates import received_updates
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import RelationUpdate, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import RelationUpdate
 from apcore.vocab import Activity, Document
 
 __all__ = ["Received", "relation_updates"]

@@ -25,7 +25,8 @@ from apcore.federation.outbox.forwarding import is_signed, received_bytes
 from apcore.federation.received_writes import ForwardActivity, WriteBatch
 from apcore.federation.relays import is_for_relays
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import SendActivity
 from apcore.http import same_origin
 from apcore.ports import Batch
 from apcore.vocab import Activity, Announce, Create, Document

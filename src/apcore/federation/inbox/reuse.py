@@ -32,7 +32,7 @@ from apcore.federation.relations.stored import Relation, read_relation
 from apcore.federation.relations.table import RelationEvent, RelationState
 from apcore.federation.relations.updates import received_updates
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import RelationUpdate
+from apcore.federation.write_notes import RelationUpdate
 
 __all__ = ["CLAIMS_SCANNED_MAX", "is_reused"]
 

@@ -30,7 +30,8 @@ from apcore.federation.relations.records import RELATIONS
 from apcore.federation.relations.stored import true_state
 from apcore.federation.relations.table import Direction, RelationEvent, RelationState
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import RelationUpdate, SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import RelationUpdate, SendActivity
 from apcore.http import Request, same_origin
 from apcore.ports import GET_KEYS_MAX, digest_part
 from apcore.remote import load

@@ -34,7 +34,7 @@ from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import Direction, RelationState
 from apcore.federation.routes import OBJECT_COLLECTIONS
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import AddMember, PendingWrite, RemoveMember
+from apcore.federation.write_notes import AddMember, PendingWrite, RemoveMember
 from apcore.vocab import Activity, Undo
 
 __all__ = [

@@ -16,7 +16,7 @@ from apcore.effects import Get, Op
 from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.interactions.records import POLL_VOTES, PollVoteKey, PollVoteRecord
 from apcore.federation.received_writes import WriteEntry
-from apcore.federation.unit_of_work import AddMember, PendingWrite
+from apcore.federation.write_notes import AddMember, PendingWrite
 from apcore.vocab import Question, read_document
 
 __all__ = ["OPTIONS_MAX", "add_vote", "option_collection", "voters_collection", "with_poll_counts"]

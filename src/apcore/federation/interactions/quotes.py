@@ -21,7 +21,8 @@ from apcore.federation.outbox.edit import wire_body
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.received_writes import WriteEntry
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import AddMember, PendingWrite, SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import AddMember, PendingWrite, SendActivity
 from apcore.vocab import (
     PUBLIC,
     Accept,

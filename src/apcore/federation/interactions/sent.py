@@ -26,7 +26,8 @@ from apcore.federation.interactions.statements import Interaction, read_interact
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
 from apcore.federation.side_effect_rules import is_vote
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
 from apcore.http import same_origin
 from apcore.vocab import Activity, Create, Delete, Undo, read_document, to_wire
 

@@ -7,7 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from apcore.federation.routes import ACTOR_COLLECTIONS, RouteTable
-from apcore.federation.unit_of_work import AddMember, PendingWrite, RemoveMember
+from apcore.federation.write_notes import AddMember, PendingWrite, RemoveMember
 from apcore.http import Origin
 from apcore.vocab import Activity, Add, Remove, Undo
 

@@ -38,7 +38,7 @@ from apcore.federation.actors.records import (
 from apcore.federation.relations.stored import own_requests_collection, requests_collection
 from apcore.federation.site import Site
 from apcore.federation.time_limits import SENT_KEPT_S
-from apcore.federation.unit_of_work import ChangeActor, PendingWrite, PublishObject, RelationUpdate, SendActivity
+from apcore.federation.write_notes import ChangeActor, PendingWrite, PublishObject, RelationUpdate, SendActivity
 from apcore.ports import NO_CHANGE, Batch
 from apcore.records import Stored
 from apcore.vocab import Activity, Delete, Move, Tombstone, Update, View, read_document, to_wire

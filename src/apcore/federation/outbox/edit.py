@@ -38,7 +38,7 @@ from apcore.federation.outbox.addressing import (
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.routes import OBJECT_COLLECTIONS
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import SendActivity
+from apcore.federation.write_notes import SendActivity
 from apcore.ports import NO_CHANGE, Batch, digest_part
 from apcore.records import Stored
 from apcore.vocab import (

@@ -35,7 +35,9 @@ from apcore.federation.relations.changes import settle_relations
 from apcore.federation.relations.statements import read_statement
 from apcore.federation.relays import is_for_relays, relays_for
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import (
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.wake_ups import FANOUT, make_wake
+from apcore.federation.write_notes import (
     AddMember,
     ChangeActor,
     PendingWrite,
@@ -43,9 +45,7 @@ from apcore.federation.unit_of_work import (
     RelationUpdate,
     RemoveMember,
     SendActivity,
-    UnitOfWork,
 )
-from apcore.federation.wake_ups import FANOUT, make_wake
 from apcore.http import Origin
 from apcore.ports import (
     COMMIT_BYTES_MAX,

@@ -14,7 +14,7 @@ from apcore.federation.outbox.addressing import with_addressing
 from apcore.federation.outbox.edit import wire_body
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PublishObject, SendActivity
+from apcore.federation.write_notes import PublishObject, SendActivity
 from apcore.ports import NO_CHANGE, Batch
 from apcore.vocab import Activity, Create, Undo, read_document, to_wire
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from apcore.errors import ContractError
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import SendActivity
+from apcore.federation.write_notes import SendActivity
 from apcore.handlers import handler_name
 from apcore.vocab import Activity, Delete, Move, Undo
 

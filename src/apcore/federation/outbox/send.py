@@ -17,8 +17,9 @@ from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.relations.actions import RelationChange, note_action, note_follow
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
 
 __all__ = [
     "RecipientUnknown",

@@ -20,7 +20,8 @@ from apcore.federation.outbox.validation import check_recipients
 from apcore.federation.relations.changes import relation_after, settle_relations
 from apcore.federation.relations.stored import Relation, read_relation_records, requests_collection
 from apcore.federation.relations.table import Direction, RelationState
-from apcore.federation.unit_of_work import SendActivity, UnitOfWork, membership
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import SendActivity, membership
 from apcore.vocab import Document
 
 __all__ = [

@@ -41,14 +41,8 @@ from apcore.federation.relations.stored import (
 from apcore.federation.relations.table import Direction, RelationAction, RelationEvent, RelationState, transition
 from apcore.federation.relations.updates import sent_updates
 from apcore.federation.routes import RouteTable
-from apcore.federation.unit_of_work import (
-    AddMember,
-    PendingWrite,
-    RelationUpdate,
-    RemoveMember,
-    SendActivity,
-    UnitOfWork,
-)
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.write_notes import AddMember, PendingWrite, RelationUpdate, RemoveMember, SendActivity
 from apcore.http import Origin, parse_url, same_origin
 from apcore.ports import Batch, Check, Write
 

@@ -28,7 +28,7 @@ from apcore.federation.relations.records import (
 )
 from apcore.federation.relations.table import Direction, RelationEvent, RelationState
 from apcore.federation.routes import RouteTable
-from apcore.federation.unit_of_work import RelationUpdate
+from apcore.federation.write_notes import RelationUpdate
 from apcore.http import Origin, parse_url
 from apcore.ports import Entry, Put, StoreKey, digest_part
 

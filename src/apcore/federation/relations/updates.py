@@ -19,7 +19,7 @@ from apcore.federation.relations.statements import Role, Statement, read_stateme
 from apcore.federation.relations.stored import Relation, is_our_actor, read_relation_records
 from apcore.federation.relations.table import Direction, RelationEvent, RelationState
 from apcore.federation.routes import RouteTable
-from apcore.federation.unit_of_work import RelationUpdate, SendActivity
+from apcore.federation.write_notes import RelationUpdate, SendActivity
 from apcore.http import Origin
 from apcore.vocab import PUBLIC, PUBLIC_FORMS, Activity
 

@@ -11,8 +11,8 @@ from apcore.federation.outbox.send import act
 from apcore.federation.reconcile import reconcile
 from apcore.federation.serving.serve import serve
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
 from apcore.federation.worker import handle, origin_of
+from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
 from apcore.http import Request, Response, parse_origin
 from apcore.ports import LeasedMessage, Signer
 from apcore.remote import FetchPolicy
