@@ -13,8 +13,7 @@ from apcore.adapters.memory import MemoryStore
 from apcore.errors import ContractError
 from apcore.federation import Federation, FollowVerdict
 from apcore.federation.relations.stored import read_relation
-from apcore.federation.relations.table import RelationState
-from apcore.federation.unit_of_work import Direction
+from apcore.federation.relations.table import Direction, RelationState
 from apcore.http import Request, Response
 from apcore.node import Node
 from apcore.testing.keys import ReusedKeys

@@ -13,7 +13,7 @@ from apcore import Context, Federation, FollowVerdict, Node, Router
 from apcore.collections import PageItems
 from apcore.discovery import DescriptorLink
 from apcore.errors import ConfigurationError
-from apcore.federation.router import REGISTRATIONS
+from apcore.federation.parts import REGISTRATIONS
 from apcore.http import Headers, Request, Response
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork

@@ -486,6 +486,8 @@ def test_handle_with_a_forbidden_host_is_refused(host):
 URL_FORMATS = [
     ("apcore.discovery.accounts", "f'https://{host}/'"),  # parsed by `parse_url` at once, to check the host
     ("apcore.discovery.accounts", "f'https://{bare}'"),  # parsed by `parse_url` at once
+    ("apcore.federation.own_lookups", "f'http://{name.host}/'"),  # the host of a parsed account
+    ("apcore.federation.own_lookups", "f'https://{name.host}/'"),
     ("apcore.discovery.webfinger", "f'http://{acct.host}'"),  # the host of a parsed account
     ("apcore.discovery.webfinger", "f'https://{acct.host}'"),
     # The address of a received request, which the host and the path were checked for; nothing is fetched from it.

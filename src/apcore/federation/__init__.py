@@ -10,7 +10,7 @@ from apcore.federation.policies import Drop, Failure, FollowVerdict, InboxPolicy
 from apcore.federation.registration import Federation
 from apcore.federation.relations.actions import FollowRequest
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
-from apcore.federation.router import Router
+from apcore.federation.parts import Router
 from apcore.federation.routes import Endpoint, RouteMatch
 from apcore.federation.subscriptions.manage import Subscription
 from apcore.federation.subscriptions.schedule import PollPolicy

@@ -9,8 +9,8 @@ values`` for all accepted values. Therefore an empty value is refused, and chara
 If two routes match one path, the more literal one wins, compared segment by segment. Two routes that differ only in the
 names of their variables are refused, because neither could win.
 
-A `PathMatcher` finds the routes for a path by its segments, in dictionaries. So the number of routes does not matter. The
-patterns of the few routes that are left decide.
+A `PathMatcher` finds the routes for a path by its segments, in dictionaries. So the number of routes does not matter.
+The patterns of the few routes that are left decide.
 """
 
 from __future__ import annotations

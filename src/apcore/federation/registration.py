@@ -21,6 +21,7 @@ from typing_extensions import TypeVar
 from apcore.errors import ConfigurationError
 from apcore.federation.findings import CheckFinding, Registrations, find_problems
 from apcore.federation.listener_registration import ListenerRegistration
+from apcore.federation.parts import Router, repeat_registrations
 from apcore.federation.policies import (
     AuthorizedFetch,
     DocumentSignature,
@@ -33,7 +34,6 @@ from apcore.federation.policies import (
     check_policies,
 )
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
-from apcore.federation.router import Router, repeat_registrations
 from apcore.federation.routes import Registered
 from apcore.federation.subscriptions.schedule import PollPolicy
 from apcore.handlers import call_site

@@ -25,7 +25,7 @@ REGISTRATIONS: Final = frozenset(
         *("actor", "object", "collection", "managed_collection", "relay"),
         *("handle", "profile", "resource", "link", "links"),
         *("on", "on_error", "side_effect", "switch_off"),
-        *("follows", "blocks", "may_change", "authenticate_client"),
+        *("follows", "blocks", "may_change", "authenticate_client", "on_document"),
     }
 )
 """The members of a `Federation` that register something."""
