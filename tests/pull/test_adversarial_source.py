@@ -1,4 +1,4 @@
-"""Drive resolve against a source that answers anything and fails anywhere, through crashes and resumes."""
+"""Drive resolve against a source that answers anything and fails at any point, through crashes and resumes."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class _CrashedError(BaseException):
 
 
 class Source(ScriptedWeb):
-    """A web whose every answer comes from a list, for any address, and that remembers its true documents."""
+    """A web that answers from a list, for any address, and remembers the bodies that it has sent."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -53,7 +53,7 @@ from apcore.remote.copies import (
     read_known,
 )
 from apcore.remote.dialects import Identity
-from apcore.remote.errors import Gone, WrongId, WrongMediaType
+from apcore.remote.errors import Gone, NotFound, WrongId, WrongMediaType
 from apcore.remote.freshness import Freshness
 from apcore.remote.records import (
     CACHED_DOCUMENTS,
@@ -166,8 +166,8 @@ def load_from(
             records.uri, fetched, now, policy=policy, identity=identity, unnamed=unnamed
         )
     except Gone:
-        is_buried = fetched.response.status == 410 and policy.unauthenticated_client is None
-        yield from (_bury(records, now, policy) if is_buried else _forget(records))
+        is_ours = policy.unauthenticated_client is None
+        yield from (_bury(records, now, policy) if is_ours else _forget(records))
         raise
     loaded = LoadedDocument(document, confirmed.url, now, confirmed.response.body)
     if document.id is None:
@@ -384,7 +384,10 @@ def _trusted(
     if parse_url(ident).origin != fetched.url.origin:
         raise WrongId(f"the document at {fetched.url} has the id {document.id}, of another origin")
     refetched = yield from fetch(ident, policy=policy, identity=identity)
-    _check_response(refetched, ident, now)
+    try:
+        _check_response(refetched, ident, now)
+    except Gone as error:
+        raise NotFound(f"{uri} stands for a document that is gone: {error}") from error
     document = yield from _document_of(refetched, policy)
     if _address(document, refetched.url) != ident or refetched.url.origin != parse_url(ident).origin:
         raise WrongId(f"the document at {refetched.url} has the id {document.id}, not {ident}")
@@ -456,13 +459,16 @@ def _cache(
             stored.updated,
         )
     freshness = freshness_of(loaded.document, policy)
-    until = fresh_until(
-        response.headers,
-        received=now,
-        default_s=freshness.fresh_s,
-        min_s=policy.document_ttl_s_min,
-        max_s=max(policy.document_ttl_s_max, freshness.fresh_s),
-    )
+    has_rule = _is_silent(response.headers)
+    until = now + timedelta(seconds=freshness.fresh_s)
+    if not has_rule:
+        until = fresh_until(
+            response.headers,
+            received=now,
+            default_s=freshness.fresh_s,
+            min_s=policy.document_ttl_s_min,
+            max_s=max(policy.document_ttl_s_max, freshness.fresh_s),
+        )
     # A copy that we loaded on our own account keeps its full lifetime, even if an unauthenticated client asks for it.
     is_own = stored is not None and not stored.unproved
     full_ttl_s = kept_ttl_s(until, now, policy.document_kept_s)
@@ -476,7 +482,7 @@ def _cache(
         viewer=records.viewer,
         fetched=now,
         fresh_until=until,
-        rule=freshness.rule if _is_default(response.headers) else "server",
+        rule=freshness.rule if has_rule else "server",
         stale_ms=int(freshness.stale_s * 1000),
         error_ms=int(freshness.error_s * 1000),
         etag=validators.etag,
@@ -523,9 +529,9 @@ def announce_change(
         yield from policy.on_document(old_document, document)
 
 
-def _is_default(headers: Headers) -> bool:
+def _is_silent(headers: Headers) -> bool:
     """Return whether the server says nothing about how long its response is fresh."""
-    cache_control = headers.get("cache-control") or ""
+    cache_control = (headers.get("cache-control") or "").lower()
     return "max-age" not in cache_control and "no-cache" not in cache_control and "expires" not in headers
 
 
