@@ -103,6 +103,19 @@ def test_most_literal_route_wins_in_any_order() -> None:
         }
 
 
+@pytest.mark.parametrize("template", ["/@blog", "/@blog/~x", "/@{name}", "/a:b/{name}", "/!$&'()*,;=:@-._~"])
+def test_literal_matches_with_needless_escapes(template: str) -> None:
+    router: PathMatcher[str] = PathMatcher()
+    router.add(parse_route(template), template)
+    path = template.replace("{name}", "x")
+    escaped = "".join(char if char.isalnum() or char == "/" else f"%{ord(char):02x}" for char in path)
+    for spelling in (path, escaped):
+        match = router.match(spelling)
+        assert match is not None
+        assert match[0] == template
+    assert router.match(escaped.replace("%", "%25")) is None
+
+
 def test_two_routes_with_the_same_paths_are_refused() -> None:
     router: PathMatcher[int] = PathMatcher()
     router.add(parse_route("/users/{id}"), 1)

@@ -31,6 +31,8 @@ T = TypeVar("T")
 _PART: Final = re.compile(r"\{(\+?)([A-Za-z_][A-Za-z0-9_]*)\}")
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._~!$&'()*,;=:@/-]*")
 _ESCAPED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+# The characters of literals that clients may percent-encode: -.~_!$&'()*,;=:@
+_NEEDLESS_ESCAPE: Final = re.compile(r"%(2[146-9A-Ea-e]|3[AaBbDd]|40|5[Ff]|7[Ee])")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -202,7 +204,8 @@ class PathMatcher(Generic[T]):
         root = self._root
         if root is None:
             root = self._root = self._plant()
-        for number in root.find(path.split("/")):
+        plain_path = _NEEDLESS_ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), path) if "%" in path else path
+        for number in root.find(plain_path.split("/")):
             _, route, target = self._routes[number]
             values = route.match(path)
             if values is not None:
