@@ -250,6 +250,7 @@ def test_other_resource_is_found_by_the_handler() -> None:
     [
         (lambda rules: rules.handle(lambda ctx, username: None), "handle"),
         (lambda rules: rules.profile("/@{username}"), "profile"),
+        (lambda rules: rules.actor_path("/bot", identifier="bot"), "actor_path"),
         (lambda rules: rules.link("me", href="/"), "link"),
         (lambda rules: rules.links(lambda ctx, identifier: []), "links"),
         (lambda rules: rules.resource(lambda ctx, uri: None), "resource"),

@@ -64,6 +64,7 @@ def register(rules: Any) -> None:
     rules.managed_collection("featured", "/people/{identifier}/featured")
     rules.handle(case_sensitive=True)(identifier_of)
     rules.profile("/@{username}")
+    rules.actor_path("/about", identifier="8")
     rules.resource(identifier_of)
     rules.link("me", href="/me")
     rules.links(links)

@@ -7,7 +7,7 @@ type (``preferredUsername``), and may change. By default, both are one text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, cast, overload
 
 from attrs import define, field
@@ -52,10 +52,10 @@ class NameRules:
         """The registered handlers."""
         return [handler for handler in (self.handle, self.resource, self.links) if handler is not None]
 
-    def registered(self, *, profiles: Collection[str]) -> list[str]:
-        """Return the names of the methods that registered something. ``profiles`` are the paths of profile pages."""
+    def registered(self, **routes: object) -> list[str]:
+        """Return the names of the methods that registered something. ``routes`` are registered paths by method."""
         values = {"handle": self.handle, "resource": self.resource, "links": self.links, "link": self.common_links}
-        return [name for name, value in values.items() if value] + (["profile"] if profiles else [])
+        return [name for name, value in (values | routes).items() if value]
 
 
 class NameRegistration(RouteRegistration[Data]):
@@ -124,6 +124,21 @@ class NameRegistration(RouteRegistration[Data]):
             raise ConfigurationError(f"the page of one actor has a path without variables, not {path!r:.80}")
         self.places.add(path, Endpoint("profile", path), variables=variables)
         self.places.profiles[path] = identifier
+
+    def actor_path(self, path: str, /, *, identifier: str) -> None:
+        """Register the path of the id of one actor, in place of the path that all actors have: ``/bot`` for a bot.
+
+        Its inbox and its collections keep their paths. The path that other actors have redirects to the id. An id never
+        changes, so choose the path before the actor speaks to anybody.
+
+        Raises:
+            ConfigurationError: ``path`` is a route already, or has variables, or the actor has such a path already.
+        """
+        self._check_open("actor_path")
+        if not identifier or not isinstance(identifier, str):
+            raise ConfigurationError(f"actor_path takes the identifier of an actor, not {identifier!r:.60}")
+        self.places.add(path, Endpoint("actor-path", identifier), variables=())
+        self.places.actor_paths[identifier] = path
 
     @property
     def resource(self) -> NameDecorator[Data]:

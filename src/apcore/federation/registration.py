@@ -162,7 +162,7 @@ class Federation(ListenerRegistration[Data]):
         return find_problems(
             Registrations(
                 has_actor=self.places.has("actor"),
-                named=self.names.registered(profiles=self.places.profiles),
+                named=self.names.registered(profile=self.places.profiles, actor_path=self.places.actor_paths),
                 listened=tuple(self._listeners),
                 unrouted_collections=[name for name in self._collections if not self.places.has("collection", name)],
                 handlers=self._handlers(),

@@ -36,6 +36,7 @@ __all__ = [
 
 Kind: TypeAlias = Literal[
     "actor",
+    "actor-path",
     "instance",
     "profile",
     "inbox",
@@ -81,7 +82,7 @@ class Endpoint:
     kind: Kind
     name: str = ""
     """The name of the collection or of the pages' collection, the object's type, the managed objects' kind, the
-    document's version, or the template of the profile pages."""
+    document's version, the template of the profile pages, or the identifier of the actor with a path of its own."""
     handler: Registered | None = None
     authorize: Registered | None = None
     """The application's predicate that decides about visibility, if there is one."""
@@ -109,6 +110,8 @@ class RouteTable:
         self.profiles: dict[str, str | None] = {}
         """The templates of profile pages, in the order of their registration. A template without a variable has the
         identifier of its actor."""
+        self.actor_paths: dict[str, str] = {}
+        """The paths of the ids of single actors, by identifier."""
         self.relay_identifier: str | None = None
         """The identifier of the actor that is a relay: a Follow of the public collection asks this actor."""
         self.accepts_clients: bool = False
@@ -158,7 +161,16 @@ class RouteTable:
     def at(self, path: str) -> RouteMatch | None:
         """Return the match of ``path`` (percent-encoded, without query), or None."""
         match = self._router.match(path)
-        return None if match is None else RouteMatch(*match)
+        if match is None:
+            return None
+        target, values = match
+        if target.kind == "actor-path":
+            actors = [other for other in self.targets() if other.kind == "actor"]
+            return RouteMatch(actors[0], {IDENTIFIER: target.name}) if actors else None
+        if target.kind == "actor" and values[IDENTIFIER] in self.actor_paths:
+            # An actor has one id. The path that others have leads to it.
+            return RouteMatch(Endpoint("profile", self.template("actor")), values)
+        return RouteMatch(target, values)
 
     def uri(self, origin: Origin, kind: Kind, name: str = "", /, **values: str) -> str:
         """Return the URI of an endpoint under ``origin``.
@@ -179,6 +191,8 @@ class RouteTable:
         """
         if identifier == origin.host:
             return self.uri(origin, "instance")
+        if identifier in self.actor_paths:
+            return f"{origin}{self.actor_paths[identifier]}"
         return self.uri(origin, "actor", identifier=identifier)
 
     def profile_uri(self, origin: Origin, identifier: str, username: str) -> str | None:
