@@ -13,6 +13,7 @@ from apcore import AsyncContext, Context, Federation, Node, OpContext
 from apcore.discovery import DescriptorLink
 from apcore.effects import Op
 from apcore.errors import ConfigurationError
+from apcore.federation.actors.handles import check_actors
 from apcore.federation.serving.incoming_request import Elsewhere
 from apcore.handlers import operation
 from apcore.http import Headers, Request, Response
@@ -261,6 +262,55 @@ def test_check_finds_names_without_actors(register: Any, name: str) -> None:
     register(rules)
     [finding] = rules.check()
     assert (finding.level, name in finding.text) == ("error", True)
+
+
+def unfound(node: Node[Any], *identifiers: str) -> list[tuple[str, str]]:
+    findings = node.run(check_actors(node.site(), identifiers))
+    return [(finding.level, finding.text) for finding in findings]
+
+
+def test_check_finds_actors_that_cannot_be_found_by_their_handle() -> None:
+    rules: Federation[None] = Federation(software="test/1.0")
+    views = {
+        "3f2c": Person(preferred_username="alice"),
+        "bob": Person(preferred_username="bob"),
+        "unnamed": Person(name="Unnamed"),
+        "spaced": Person(preferred_username="two words"),
+        "gone": Tombstone(),
+    }
+    rules.actor("/ap/{identifier}")(lambda ctx, identifier: views.get(identifier))
+    node = node_of(rules)
+    [(level, text)] = unfound(node, "3f2c")
+    assert level == "warning"
+    assert "'3f2c' cannot be found by its handle @alice@social.example" in text
+    assert "Register federation.handle" in text
+    assert unfound(node, "bob", "gone") == []
+    [(level, text)] = unfound(node, "unknown")
+    assert (level, text) == ("error", "there is no actor 'unknown'")
+    [(_, text)] = unfound(node, "unnamed")
+    assert "set its preferred_username" in text
+    [(_, text)] = unfound(node, "spaced")
+    assert "cannot be the name of an account" in text
+
+
+def test_check_finds_a_handler_that_leads_to_another_actor() -> None:
+    rules = federation()
+    rules.handle(lambda ctx, username: "8")
+    [(_, text)] = unfound(node_of(rules), "7")
+    assert "leads from 'alice' to the actor '8'" in text
+    rules = federation()
+    rules.handle(lambda ctx, username: IDENTIFIERS.get(username))
+    assert unfound(node_of(rules), "7", "8") == []
+
+
+def test_check_without_identifiers_takes_the_actors_that_have_keys() -> None:
+    node = node_of(federation())
+    assert unfound(node) == []
+    for uri in (f"{ORIGIN}/actor", ALICE, f"{ORIGIN}/ap/8"):
+        assert get(node, uri, accept="application/activity+json").status == 200
+    texts = [text for _, text in unfound(node)]
+    assert [any(name in text for text in texts) for name in ("@alice@", "@Bob@")] == [True, True]
+    assert len(texts) == 2
 
 
 # --- links ------------------------------------------------------------------------------------------------------------

@@ -14,22 +14,27 @@ from typing import Final, cast
 from attrs import evolve
 
 from apcore.discovery import Acct, Descriptor, DescriptorLink
-from apcore.effects import Op
+from apcore.effects import Op, Scan
 from apcore.errors import ContractError, RequestError
 from apcore.federation.actors.names import NamedActor, find_actor, find_user, load_named
 from apcore.federation.actors.profiles import dispatch_actor
+from apcore.federation.actors.records import KEY_RINGS
 from apcore.federation.findings import CheckFinding
 from apcore.federation.site import Site
 from apcore.handlers import handler_name
 from apcore.http import ACTIVITY_JSON
+from apcore.ports import Entry
 from apcore.vocab import Actor, Tombstone
 
-__all__ = ["check_actors", "describe_actor", "handle_of", "profile_of"]
+__all__ = ["CHECKED_MAX", "check_actors", "describe_actor", "handle_of", "profile_of"]
 
 _PROFILE_PAGE: Final = "http://webfinger.net/rel/profile-page"
 _AVATAR: Final = "http://webfinger.net/rel/avatar"
 _REPORTS_MAX: Final = 100
 """The number of actors whose missing handles are logged, each once. Strangers choose the actors that they ask about."""
+CHECKED_MAX: Final = 1000
+"""The number of actors with keys in the store that are looked at."""
+_PAGE: Final = 100
 _LOG: Final = logging.getLogger("apcore.web")
 
 
@@ -114,13 +119,15 @@ def _checked_links(links: object, name: str) -> list[DescriptorLink]:
 # --- handles that are not found -------------------------------------------------------------------------------------
 
 
-def check_actors(site: Site, identifiers: Sequence[str]) -> Op[list[CheckFinding]]:
+def check_actors(site: Site, identifiers: Sequence[str] = ()) -> Op[list[CheckFinding]]:
     """Return a finding for each actor that other servers cannot find by its handle.
 
-    Effects: those of `find_actor` by the identifier, and by the name.
+    Without identifiers, the actors that have keys in the store are checked, at most `CHECKED_MAX`.
+
+    Effects: those of `find_actor` by the identifier, and by the name; without identifiers also scans of the keys.
     """
     findings: list[CheckFinding] = []
-    for identifier in identifiers:
+    for identifier in identifiers or (yield from _stored_actors(site)):
         named = yield from load_named(site, identifier)
         if named is None:
             findings.append(CheckFinding("error", f"there is no actor {identifier!r:.80}"))
@@ -145,6 +152,22 @@ def check_actors(site: Site, identifiers: Sequence[str]) -> Op[list[CheckFinding
             if reason is not None:
                 findings.append(CheckFinding("warning", reason))
     return findings
+
+
+def _stored_actors(site: Site) -> Op[list[str]]:
+    """Return the identifiers of the actors of this origin that have keys, without the instance actor."""
+    identifiers: list[str] = []
+    after = None
+    for _ in range(CHECKED_MAX // _PAGE):
+        entries: Sequence[Entry] = yield from Scan(KEY_RINGS.at(), after=after, limit=_PAGE)
+        for entry in entries:
+            identifier = site.identifier_of(KEY_RINGS.decode(entry.value).actor)
+            if identifier is not None and identifier != site.origin.host:
+                identifiers.append(identifier)
+        if len(entries) < _PAGE:
+            break
+        after = entries[-1].key
+    return identifiers
 
 
 def _unfound_reason(site: Site, named: NamedActor, acct: Acct) -> Op[str | None]:
