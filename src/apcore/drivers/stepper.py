@@ -55,12 +55,14 @@ class Stepper(Generic[T]):
             ContractError: The operation has ended.
             Exception: Any exception of the operation.
         """
-        self._check_open()
+        if self._outcome is not None:
+            raise _has_ended()
         self._advance(answer, None)
 
     def fail(self, error: Exception, /) -> None:
         """Throw ``error`` into the operation at its ``yield``; otherwise like `resume`."""
-        self._check_open()
+        if self._outcome is not None:
+            raise _has_ended()
         self._advance(None, error)
 
     def close(self) -> None:
@@ -99,15 +101,11 @@ class Stepper(Generic[T]):
             raise self._outcome.error
         return self._outcome.value
 
-    def _check_open(self) -> None:
-        if self._outcome is not None:
-            raise ContractError("the operation has ended: it waits for no answer")
-
     def _advance(self, answer: object, error: Exception | None) -> None:
         self.wants = None
         try:
             effect = self._op.send(answer) if error is None else self._op.throw(error)
-            if not _is_effect(effect):
+            if not isinstance(effect, Effect):  # pyright: ignore[reportUnnecessaryIsInstance]
                 self._op.close()
                 message = f"an operation yields effects (`yield from Get(...)`), not {effect!r:.80}"
                 raise ContractError(message)  # noqa: TRY301
@@ -124,5 +122,5 @@ class Stepper(Generic[T]):
             self.wants = effect
 
 
-def _is_effect(effect: object) -> bool:
-    return isinstance(effect, Effect)
+def _has_ended() -> ContractError:
+    return ContractError("the operation has ended: it waits for no answer")

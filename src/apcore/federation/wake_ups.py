@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, cast
 
@@ -22,7 +23,7 @@ from attrs import frozen
 from apcore.errors import ContractError
 from apcore.http import Origin, parse_origin
 from apcore.ports import LABEL_BYTES_MAX, Message, StoreKey, digest_part
-from apcore.records.format import key_name, parse_key_name
+from apcore.records.format import key_name, parse_key_name, quote_json
 
 __all__ = [
     "BUCKETS",
@@ -59,7 +60,13 @@ BUCKETS: Final = 16
 
 def lane_of(kind: str, origin: Origin | str) -> str:
     """Return the lane for work of a kind that belongs to an origin of ours."""
-    return f"{kind}/{sha256(str(origin).encode()).digest()[0] % BUCKETS:x}"
+    return _lane_of(kind, str(origin))
+
+
+# A server has few origins. The cache is bounded for servers whose origins a function decides about.
+@lru_cache(maxsize=256)
+def _lane_of(kind: str, origin: str) -> str:
+    return f"{kind}/{sha256(origin.encode()).digest()[0] % BUCKETS:x}"
 
 
 def kind_of_lane(lane: str) -> str:
@@ -106,8 +113,8 @@ def make_wake(
     """
     name = key_name(key)
     # The key is encoded once, for the label and for the body: every received activity pays for it.
-    end = "" if peer is None else f',"peer":{json.dumps(peer)}'
-    body = f'{{"key":{name},"by":{json.dumps(str(by))}{end}}}'.encode("ascii")
+    end = "" if peer is None else f',"peer":{quote_json(peer)}'
+    body = f'{{"key":{name},"by":{quote_json(str(by))}{end}}}'.encode("ascii")
     return Message(message_id, lane_of(kind, by), body, dedup=name, group=group or name)
 
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote, unquote
 
-from attrs import frozen
+from attrs import field, frozen
 from typing_extensions import override
 
 from apcore.errors import RequestError
@@ -59,6 +59,7 @@ class Origin:
     """In lower case, an A-label name or an address; IPv6 without brackets."""
     port: int
     """The effective port, with the default filled in."""
+    _text: str | None = field(default=None, init=False, eq=False, order=False, repr=False)
 
     @property
     def authority(self) -> str:
@@ -68,7 +69,11 @@ class Origin:
 
     @override
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}"
+        text = self._text
+        if text is None:
+            text = f"{self.scheme}://{self.authority}"
+            object.__setattr__(self, "_text", text)
+        return text
 
 
 @frozen

@@ -46,6 +46,18 @@ class Batch:
             return other
         return Batch(self.checks + other.checks, self.writes + other.writes, self.messages + other.messages)
 
+    @classmethod
+    def joined(cls, parts: Iterable[Batch]) -> Batch:
+        """Return the sum of ``parts``. It costs less than adding them one by one."""
+        checks: list[Check] = []
+        writes: list[Write] = []
+        messages: list[Message] = []
+        for part in parts:
+            checks += part.checks
+            writes += part.writes
+            messages += part.messages
+        return cls(checks, writes, messages)
+
     def __bool__(self) -> bool:
         return bool(self.checks or self.writes or self.messages)
 

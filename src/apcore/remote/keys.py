@@ -107,8 +107,8 @@ def remote_key(
     the same key, the cached key is returned.
 
     ``unauthenticated_client`` pays for the fetches; see `apcore.remote.budgets`. ``is_our_outage`` tells whether an
-    origin cannot be reached because of a fault on our side; then no failure is cached. ``lookup_read`` is the entry of
-    `lookup_key`, if it was read just now.
+    origin cannot be reached because of a fault on our side; then no failure is cached. ``lookup_read`` is the entry
+    of `lookup_key`, if it was read just now.
 
     Asks for: one `Get` and `Now`, unless ``lookup_read`` is given. On a miss also the ``identity`` if it is an
     operation, one document as `fetch`, one as `load`, and one commit.

@@ -48,8 +48,9 @@ __all__ = [
 
 _IMPLIED: Final = ("inbox", "outbox", "followers", "following", "liked", "replies", "likes", "shares")
 
-_OWNERS_CHANGES: Final = (Update, Delete, Lock, Undo)
+_OWNERS_CHANGES: Final = frozenset({Update, Delete, Lock, Undo})
 """The activities that change their object."""
+_COLLECTION_CHANGES: Final = frozenset({Add, Remove})
 
 
 class NotAnActivity(DocumentError):
@@ -116,13 +117,13 @@ def check_change(activity: Activity, actor: str) -> None:
         Refused: The object does not belong to the actor.
     """
     document = activity.document
-    if any(map(document.is_a, _OWNERS_CHANGES)):
+    if document.is_one_of(_OWNERS_CHANGES):
         changed_references = activity.objects
         # An activity may be undone without its id: some servers do not store the id, and embed the activity.
         has_nameless = any(reference.uri is None for reference in changed_references)
         if not changed_references or (has_nameless and not document.is_a(Undo)):
             raise NotAnActivity(f"{document.id} names no object that it changes")
-    elif document.is_a(Add) or document.is_a(Remove):
+    elif document.is_one_of(_COLLECTION_CHANGES):
         changed_references = activity.targets
     else:
         return

@@ -12,6 +12,7 @@ An embedded object is a document too. It shares the `Reading` of the outer one.
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import field, frozen
@@ -61,6 +62,17 @@ class Reading:
 _MADE_HERE: Final = Reading()
 
 
+# Every activity is tested some twenty times. The peers of the world combine few types, and both caches are bounded.
+@lru_cache(maxsize=512)
+def _ancestors_of(view_classes: tuple[type[View], ...]) -> frozenset[type]:
+    return frozenset(base for view_class in view_classes for base in view_class.__mro__)
+
+
+@lru_cache(maxsize=128)
+def _names_of(views: frozenset[type[View]]) -> frozenset[str]:
+    return frozenset[str]().union(*(view.type_names for view in views))
+
+
 @frozen(eq=False)
 class Document:
     """A JSON object with a meaning. Made by `read_document`, or by constructing a view. It never changes."""
@@ -75,6 +87,7 @@ class Document:
     # What follows from the members is worked out once: every rule of the inbox asks for the types of an activity.
     _types: tuple[str, ...] | None = field(default=None, init=False, repr=False)
     _classes: tuple[type[View], ...] | None = field(default=None, init=False, repr=False)
+    _ancestors: frozenset[type] | None = field(default=None, init=False, repr=False)
 
     @property
     def id(self) -> str | None:
@@ -123,7 +136,24 @@ class Document:
 
     def is_a(self, view: type[View]) -> bool:
         """Return whether it declares the type of ``view`` or a subtype, or ``view`` is a facet."""
-        return view.covers(self)
+        return view.type_owner in (self._ancestors or self.ancestors) or view.covers(self)
+
+    def is_one_of(self, views: frozenset[type[View]]) -> bool:
+        """Return whether `is_a` is true for one of ``views``, which all have types of their own.
+
+        This takes as long as a single `is_a`. It is not for `Object`, which documents without a known type are too.
+        """
+        ancestors = self._ancestors or self.ancestors
+        return not (ancestors.isdisjoint(views) and _names_of(views).isdisjoint(self.types))
+
+    @property
+    def ancestors(self) -> frozenset[type]:
+        """Return the known view classes of the declared types, and all their base classes."""
+        ancestors = self._ancestors
+        if ancestors is None:
+            ancestors = _ancestors_of(self.classes())
+            object.__setattr__(self, "_ancestors", ancestors)
+        return ancestors
 
     def view(self, view: type[V]) -> V:
         """Return the document as ``view``.

@@ -17,7 +17,7 @@ from apcore.vocab.namespaces import AS, FEP_044F, FUNKWHALE, OSTATUS, PEERTUBE, 
 from apcore.vocab.relations import Many, One, Ref, Refs, Uri, Uris, WebUri
 from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Text, Texts
 from apcore.vocab.times import parse_moment
-from apcore.vocab.views import View, ancestors_of
+from apcore.vocab.views import View
 
 __all__ = [
     "Article",
@@ -142,7 +142,7 @@ class Object(Thing, ns=AS, type="Object"):
     @classmethod
     @override
     def covers(cls, document: Document) -> bool:
-        owner, ancestors = cls.type_owner, ancestors_of(document.classes())
+        owner, ancestors = cls.type_owner, document.ancestors
         if owner is Object:
             return Link not in ancestors or Object in ancestors
         # As `View.covers`, which every rule of an inbox would otherwise call once more.

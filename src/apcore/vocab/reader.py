@@ -124,22 +124,36 @@ def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable,
         work.count_context(context, key)
     agreement = _join_agreements([judge(context, key, vocabulary, contexts, work) for key, context in distinct.items()])
     misused, prefixes, ignored = agreement.misused, agreement.prefixes, agreement.ignored
-    if agreement.opaque or any(
-        name in misused or (":" in name and _hides_type(name, prefixes, vocabulary)) for name in types
-    ):
+    if agreement.opaque or _is_doubtful(types, misused, prefixes, vocabulary):
         return _Verdict(False, ignored, overridden=agreement.overridden)
     used_terms = set[str]()
     if misused:
         used_terms = {name for node in nodes for name in misused.intersection(node)}
-    iris = vocabulary.words.iris
-    prefixed_names = {name for name in names if name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris)}
+    prefixed_names: set[str] = set()
+    if names:
+        iris = vocabulary.words.iris
+        prefixed_names = {
+            name for name in names if name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris)
+        }
     if used_terms or prefixed_names:
         return _Verdict(False, ignored, frozenset(used_terms | prefixed_names), agreement.overridden)
     return _Verdict(True, ignored) if ignored else _PLAIN
 
 
+def _is_doubtful(
+    types: list[str], misused: frozenset[str], prefixes: Mapping[str, str], vocabulary: Vocabulary
+) -> bool:
+    """Return whether a declared type may mean something else than it says."""
+    for name in types:  # noqa: SIM110 - every document is tested, and a generator would be half of the cost
+        if name in misused or (":" in name and _hides_type(name, prefixes, vocabulary)):
+            return True
+    return False
+
+
 def _join_agreements(agreements: list[Agreement]) -> Agreement:
     """Join the verdicts on all contexts of a document, embedded ones too. This errs on the side of translation."""
+    if len(agreements) == 1:
+        return agreements[0]
     different = list({id(agreement): agreement for agreement in agreements}.values())
     if len(different) == 1:  # The usual case, in which nothing is copied.
         return different[0]
@@ -193,9 +207,9 @@ def _unpack(array: Any, nodes: list[Any]) -> None:
     arrays = [array]
     for inner in arrays:
         for item in inner:
-            if is_object(item):
+            if type(item) is dict:
                 nodes.append(item)
-            elif is_array(item):
+            elif type(item) is list:
                 arrays.append(item)
 
 

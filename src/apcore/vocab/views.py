@@ -21,7 +21,6 @@ Type checkers see a dataclass: `Recipe(servings=4)` is checked, and reading retu
 from __future__ import annotations
 
 from copy import deepcopy
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from typing_extensions import dataclass_transform, override
@@ -34,7 +33,7 @@ from apcore.vocab.relations import Uri
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["View", "ViewType", "ancestors_of"]
+__all__ = ["View", "ViewType"]
 
 V = TypeVar("V", bound="View")
 
@@ -119,9 +118,7 @@ class View(metaclass=ViewType):
     def covers(cls, document: Document) -> bool:
         """Return whether `Document.view` would return this view of ``document``."""
         owner = cls.type_owner
-        if owner is None or owner in ancestors_of(document.classes()):
-            return True
-        return not cls.type_names.isdisjoint(document.types)
+        return owner is None or owner in document.ancestors or not cls.type_names.isdisjoint(document.types)
 
     @classmethod
     def over(cls, document: Document) -> Self:
@@ -212,13 +209,6 @@ class View(metaclass=ViewType):
 
 
 View.id.bind("View", None)  # __set_name__ runs before __init_subclass__, so `View` itself is bound here
-
-
-# Every activity is tested some twenty times. The peers of the world combine few types, and the cache is bounded.
-@lru_cache(maxsize=512)
-def ancestors_of(view_classes: tuple[type[View], ...]) -> frozenset[type]:
-    """Return ``view_classes`` and all their base classes."""
-    return frozenset(base for view_class in view_classes for base in view_class.__mro__)
 
 
 def _declare_type(cls: type[View], name: str, also: tuple[str, ...]) -> None:

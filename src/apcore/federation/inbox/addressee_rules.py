@@ -37,7 +37,7 @@ __all__ = [
     "local_actors_named",
 ]
 
-_ACCEPTED_FROM_BLOCKED: Final = (Follow, Accept, Reject, Undo, Delete, Block)
+_ACCEPTED_FROM_BLOCKED: Final = frozenset({Follow, Accept, Reject, Undo, Delete, Block})
 _ADDRESSEES_MAX: Final = 30
 """The most addressees that a block is looked up for. An activity with more is accepted, unless it names too many."""
 _PAGE: Final = 100
@@ -70,7 +70,7 @@ def check_blocks(
         ActorBlocked: All addressees block the actor.
     """
     document = authenticated.document
-    if any(document.is_a(kind) for kind in _ACCEPTED_FROM_BLOCKED):
+    if document.is_one_of(_ACCEPTED_FROM_BLOCKED):
         return
     addressees = actors_named if recipient is None else [site.actor_uri(recipient)]
     if not 1 <= len(addressees) <= _ADDRESSEES_MAX:

@@ -68,9 +68,10 @@ def claim(
     receipt = yield from receipt_of(
         site, authenticated, recipient, silenced=silenced, received=received, followers=followers
     )
-    additions = receipt.bytes_write + receipt.signature_use + receipt.undo_mark
-    batch = new_claim(receipt.key, receipt.record, receipt.message_id) + receipt.origin_claim + additions
-    batch += Batch((CLAIMS.absent(receipt.polled_key),))
+    additions = (receipt.bytes_write, receipt.signature_use, receipt.undo_mark)
+    claimed = new_claim(receipt.key, receipt.record, receipt.message_id)
+    not_polled = Batch((CLAIMS.absent(receipt.polled_key),))
+    batch = Batch.joined((claimed, receipt.origin_claim, *additions, not_polled))
     if (yield from commit_batch(batch, token=receipt.token)) is not False:
         return True
     earlier, is_signed_anew = yield from _read_earlier(receipt)
@@ -83,7 +84,7 @@ def claim(
     repetition = batch_of(change, receipt.key if is_new else earlier.key, receipt.record, receipt.message_id)
     if ClaimAction.STORE in change.actions:
         # If this commit fails, another request was faster and has stored the activity.
-        _ = yield from commit_batch(Batch((earlier.check,)) + additions + repetition)
+        _ = yield from commit_batch(Batch.joined((Batch((earlier.check,)), *additions, repetition)))
     elif repetition.messages:
         yield from Enqueue(repetition.messages)
     return False

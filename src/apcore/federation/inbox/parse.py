@@ -44,6 +44,7 @@ __all__ = ["ACTORS_MAX", "IncomingActivity", "bytes_of", "read_incoming"]
 
 ACTORS_MAX: Final = 20
 """The most actors of an activity, if the policy allows several."""
+_ABOUT_ACTORS: Final = frozenset({Delete, Update})
 _REPEATABLE: Final = frozenset(view.type_name for view in (Like, Announce, Follow, Undo))
 """The types whose object identifies the activity. A subtype may mean more: each emoji is a reaction of its own."""
 
@@ -85,7 +86,7 @@ class IncomingActivity:
     @property
     def is_about_its_actor(self) -> bool:
         """Return whether this is an Update or a Delete of the actor itself."""
-        if not self.document.is_a(Delete) and not self.document.is_a(Update):
+        if not self.document.is_one_of(_ABOUT_ACTORS):
             return False
         object_uri = self.object_uri
         return object_uri is not None and same_id(object_uri, self.actor)

@@ -24,6 +24,7 @@ __all__ = ["changed_ids", "check_permitted", "is_permitted"]
 
 CHANGED_MAX: Final = 20
 """The most objects of one activity for which the policy is asked."""
+_CHANGES: Final = frozenset({Update, Delete, Move})
 _LOG: Final = logging.getLogger("apcore.inbox")
 
 
@@ -51,7 +52,7 @@ def _check_not_ours(site: Site, activity: Activity, actor: str) -> None:
     `check_change` refuses changes across origins, but knows no owner of an object that is only named. It allows every
     object of a Move.
     """
-    if not any(map(activity.document.is_a, (Update, Delete, Move))):
+    if not activity.document.is_one_of(_CHANGES):
         return
     is_askable = activity.document.is_a(Delete) and site.federation.change_policy is not None
     for uri in (reference.uri for reference in activity.objects):

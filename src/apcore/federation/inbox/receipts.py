@@ -32,7 +32,7 @@ from apcore.federation.inbox.states import ClaimAction, ClaimEvent, ClaimState, 
 from apcore.federation.site import Site
 from apcore.federation.wake_ups import INBOX, make_wake
 from apcore.http import Origin, parse_url
-from apcore.ports import NO_CHANGE, Batch, Message, Write, digest_part
+from apcore.ports import NO_CHANGE, Batch, Check, Message, Write, digest_part
 from apcore.records.format import key_name
 from apcore.vocab import Activity
 
@@ -77,11 +77,18 @@ def inbox_message(key: ClaimKey, message_id: bytes, *, by: Origin | str, actor: 
 def new_claim(key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
     """Return the part of a commit that stores an activity which was not received before."""
     change = advance_claim(ClaimState.ABSENT, ClaimEvent.RECEIVED)
-    return Batch((CLAIMS.absent(key),)) + batch_of(change, key, record, message_id)
+    return batch_of(change, key, record, message_id, checks=(CLAIMS.absent(key),))
 
 
-def batch_of(change: ClaimTransition, key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
-    """Return the part of a commit that applies a transition."""
+def batch_of(
+    change: ClaimTransition,
+    key: ClaimKey,
+    record: ReceivedActivityRecord,
+    message_id: bytes,
+    *,
+    checks: tuple[Check, ...] = (),
+) -> Batch:
+    """Return the part of a commit that applies a transition under ``checks``."""
     writes: list[Write] = []
     messages: list[Message] = []
     if ClaimAction.STORE in change.actions:
@@ -89,7 +96,7 @@ def batch_of(change: ClaimTransition, key: ClaimKey, record: ReceivedActivityRec
         writes = [CLAIMS.put(key, claim_record), RECEIVED_ACTIVITIES.put(key, record)]
     if ClaimAction.ENQUEUE in change.actions:
         messages = [inbox_message(key, message_id, by=record.origin, actor=record.actor)]
-    return Batch((), writes, messages)
+    return Batch(checks, writes, messages)
 
 
 @frozen

@@ -38,6 +38,7 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 _LOGGED_CHARS_MAX: Final = 300
 """The longest text of a peer in a log line, for each text."""
 _LOG: Final = logging.getLogger("apcore.inbox")
+_ACCEPTED: Final = Response(202, Headers({"Cache-Control": "no-store"}))
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -64,7 +65,7 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
     except (RemoteError, Unavailable) as error:
         log_refusal(_LOG, parse_url(request.url).path, error)
         return refusal(site, request, error)
-    return Response(202, Headers({"Cache-Control": "no-store"}))
+    return _ACCEPTED
 
 
 def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
