@@ -11,6 +11,7 @@ SMALL = {
     "account_methods": "the methods that all variants of the context share; `context_methods` has those that differ",
     "inbox.polled": "the claims of activities that were not delivered, which the inbox and the polls share",
     "moderation_records": "the stored form of a rule, which no other kind of record goes with",
+    "known_recipients": "memory of the node, which the site holds; the rule that uses it is in `inbox.recipients`",
     "ignored_reasons": "the reasons alone, which the interactions and the inbox share",
     "outages": "asked by authentication and by delivery, which must not import each other",
     "received_writes": "pending writes that both rooms note, below the unit of work",

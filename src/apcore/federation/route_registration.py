@@ -29,6 +29,9 @@ __all__ = ["RouteRegistration"]
 Data = TypeVar("Data", default=None)
 V = TypeVar("V", bound=View)
 
+INBOX_CACHE_S: Final = 10.0
+"""The default of ``inbox_cache_s``."""
+INBOX_CACHE_S_MAX: Final = 3600.0
 _WELL_KNOWN: Final = (
     ("/.well-known/webfinger", Endpoint("webfinger")),
     ("/.well-known/host-meta", Endpoint("host-meta", "xml")),
@@ -51,6 +54,8 @@ class RouteRegistration(HandlerRegistration[Data]):
             self.places.add(path, target, variables=())
         self._collections: dict[str, Endpoint] = {}
         self._actor_authorize: Registered | None = None
+        self.inbox_cache_s = INBOX_CACHE_S
+        """How long an inbox takes an actor for existing after the handler has returned it."""
 
     def relay(self, identifier: str, /) -> None:
         """Make an actor of yours a relay (FEP-ae0c): its followers get the public activities of each other's servers.
@@ -104,6 +109,7 @@ class RouteRegistration(HandlerRegistration[Data]):
         following: str | None = None,
         liked: str | None = None,
         authorize: Callable[..., Any] | None = None,
+        inbox_cache_s: float = INBOX_CACHE_S,
     ) -> ActorDecorator[Data]:
         """Register the handler for actors. It returns a view of the actor, a `Tombstone` if it is gone, or None.
 
@@ -115,12 +121,22 @@ class RouteRegistration(HandlerRegistration[Data]):
         collections and its published objects. ``viewer`` is the actor that signed the request, or None. It is called
         before the actor handler, so also for actors that do not exist.
 
+        ``inbox_cache_s`` is how long an inbox accepts activities without another call of the handler, after it has
+        returned an actor: so many seconds after you delete the actor, its inbox answers with 202 at most. Use 0 to have
+        the handler called for each activity. An actor that is deleted through apcore is gone at once.
+
         Raises:
-            ConfigurationError: A path or the handler does not have this form, or there is already an actor handler.
+            ConfigurationError: ``inbox_cache_s`` is not between 0 and 3,600. A path or the handler does not have this
+                form, or there is already an actor handler.
         """
+        if not 0 <= inbox_cache_s <= INBOX_CACHE_S_MAX:
+            raise ConfigurationError(
+                f"inbox_cache_s={inbox_cache_s!r:.60}: use 0 to {INBOX_CACHE_S_MAX:.0f} seconds, 0 for no cache"
+            )
 
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("actor")
+            self.inbox_cache_s = inbox_cache_s
             handler = self._registered(fn, takes=2)
             predicate = None if authorize is None else self._registered(authorize, takes=3)
             self.places.add(path, Endpoint("actor", handler=handler, authorize=predicate), variables=(IDENTIFIER,))

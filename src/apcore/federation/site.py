@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from apcore.effects import Op
+from apcore.federation.known_recipients import KnownRecipients
 from apcore.federation.origins import Origins
 from apcore.federation.registration import Federation
 from apcore.federation.snapshot import Snapshot
@@ -50,6 +51,8 @@ class Site:
     """The authority in the handles of the actors; see `Site.acct_host`."""
     cleared_hosts: frozenset[str] = frozenset()
     """The hosts that the domain rules have been applied to, for this request. They are not read for them again."""
+    recipients: KnownRecipients = field(factory=KnownRecipients, eq=False, repr=False)
+    """The actors of ours that are known to exist. All sites of a node share them."""
     snapshot: Snapshot = field(factory=Snapshot, eq=False, repr=False)
     """The time and the entries that were read for this request at once; empty in a job."""
 
@@ -68,6 +71,7 @@ class Site:
             origins=self.origins,
             own_hosts=self.own_hosts,
             handle_host=self.handle_host,
+            recipients=self.recipients,
             cleared_hosts=frozenset(cleared_hosts),
             snapshot=snapshot,
         )

@@ -118,15 +118,17 @@ def _read_media_type(text: str, start: int) -> tuple[MediaType, int]:
     return MediaType(kind, subtype, tuple(parameters.items())), end
 
 
-# Senders write the field in a few ways. The cache is bounded, as are the values: a header line has at most some KiB.
-@lru_cache(maxsize=64)
 def is_activitypub(content_type: str | None) -> bool:
     """Return whether a document of this type may be believed as ActivityPub.
 
     False if the type is absent or malformed.
     """
-    if not content_type:
-        return False
+    return bool(content_type) and _is_activitypub(content_type or "")
+
+
+# Senders write the field in a few ways. The cache is bounded, as are the values: a header line has at most some KiB.
+@lru_cache(maxsize=64)
+def _is_activitypub(content_type: str) -> bool:
     try:
         media_type = parse_media_type(content_type)
     except RequestError:

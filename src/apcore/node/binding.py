@@ -24,6 +24,7 @@ from apcore.federation.actors.profiles import actor_identity
 from apcore.federation.context import UnitContexts
 from apcore.federation.domain_checks import check_request
 from apcore.federation.findings import CheckFinding
+from apcore.federation.known_recipients import KnownRecipients
 from apcore.federation.origins import HandleHosts, Origins, OriginsLike, bind_origins
 from apcore.federation.refreshing import request_refresh
 from apcore.federation.registration import Federation
@@ -200,6 +201,7 @@ class Bound(Generic[Data]):
         self._stopped = False
         self._load_own: Final = partial(load_own_document, origins=self.origins)
         self._own_hosts: Final = frozenset(own_origin.host for own_origin in self.origins.listed)
+        self._recipients: Final = KnownRecipients()
         # Created once for the listed origins, since every request needs one.
         self._policies: Final = {origin: self._policy_of(origin) for origin in (None, *self.origins.listed)}
 
@@ -243,6 +245,7 @@ class Bound(Generic[Data]):
             origins=self.origins,
             own_hosts=self._own_hosts,
             handle_host=self.origins.handle_host(site_origin),
+            recipients=self._recipients,
         )
 
     def _origin_of(self, request: Request, /) -> Origin | None:

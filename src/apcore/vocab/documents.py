@@ -136,7 +136,7 @@ class Document:
 
     def is_a(self, view: type[View]) -> bool:
         """Return whether it declares the type of ``view`` or a subtype, or ``view`` is a facet."""
-        return view.type_owner in (self._ancestors or self.ancestors) or view.covers(self)
+        return view in (self._ancestors or self.ancestors) or view.covers(self)
 
     def is_one_of(self, views: frozenset[type[View]]) -> bool:
         """Return whether `is_a` is true for one of ``views``, which all have types of their own.

@@ -2,9 +2,6 @@
 
 The body and the signatures are parsed once. Then one read gets the entries that the rules for the delivery need. The
 rules decide in a fixed order, each with its own entries: nothing that a rule guards happens before it has decided.
-
-An inbox of an actor that does not exist, or that is deleted, accepts nothing. The application's handler knows which
-actors exist. A deletion through apcore is a record, which is read for every delivery, so it takes effect at once.
 """
 
 from __future__ import annotations
@@ -13,11 +10,10 @@ from attrs import field, frozen
 
 from apcore.effects import Now, Op
 from apcore.errors import RemoteError
-from apcore.federation.actors.profiles import ActorGone, ActorUnknown, dispatch_actor
-from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey
 from apcore.federation.domain_checks import check_hosts, unchecked_hosts
 from apcore.federation.inbox.addressee_rules import block_keys, local_actors_named
 from apcore.federation.inbox.parse import IncomingActivity, read_incoming
+from apcore.federation.inbox.recipients import check_recipient, recipient_key
 from apcore.federation.moderation import Severity
 from apcore.federation.request_signers import RequestSignatures, parse_signatures
 from apcore.federation.site import Site
@@ -26,7 +22,6 @@ from apcore.federation.stored_rules import rule_keys
 from apcore.http import Request
 from apcore.ports import StoreKey
 from apcore.remote import UnauthenticatedClient, lookup_key
-from apcore.vocab import Tombstone
 
 __all__ = ["InboxRequest", "read_inbox_request"]
 
@@ -51,7 +46,7 @@ class InboxRequest:
 def read_inbox_request(site: Site, request: Request, recipient: str | None) -> Op[InboxRequest]:
     """Parse a request to an inbox, and apply the rules that need no proof.
 
-    Effects: `Now` and one `Get`; the handler of the inbox's actor.
+    Effects: `Now` and one `Get`; those of `check_recipient`.
 
     Raises:
         ActorGone, ActorUnknown: The actor of the inbox is deleted, or does not exist.
@@ -63,7 +58,7 @@ def read_inbox_request(site: Site, request: Request, recipient: str | None) -> O
         incoming = read_incoming(site, request.body)
     except RemoteError:
         if recipient is not None:
-            yield from _check_recipient(site, recipient, Snapshot())
+            yield from check_recipient(site, recipient, Snapshot(now))
         raise
     signatures = parse_signatures(site, request, now)
     actors_named = local_actors_named(site, incoming)
@@ -73,11 +68,11 @@ def read_inbox_request(site: Site, request: Request, recipient: str | None) -> O
         keys += rule_keys(host)
     keys += [lookup_key(signature.key_id) for signature in signatures.presented]
     if recipient is not None:
-        keys.append(_record_key(site, recipient))
+        keys.append(recipient_key(site, recipient))
     keys += block_keys(actors_named if recipient is None else [site.actor_uri(recipient)], incoming.actor)
     snapshot = yield from read_snapshot(now, keys)
     if recipient is not None:
-        yield from _check_recipient(site, recipient, snapshot)
+        yield from check_recipient(site, recipient, snapshot)
     severities = yield from check_hosts(site, sender_hosts, snapshot)
     return InboxRequest(
         site.for_request(UnauthenticatedClient(request.client), snapshot, cleared_hosts=sender_hosts),
@@ -88,24 +83,3 @@ def read_inbox_request(site: Site, request: Request, recipient: str | None) -> O
         actors_named,
         severities.get(incoming.actor_host) is Severity.SILENCE,
     )
-
-
-def _check_recipient(site: Site, recipient: str, snapshot: Snapshot) -> Op[None]:
-    """Check that the actor of an inbox exists.
-
-    Effects: one `Get`, unless ``snapshot`` has the record; the application's handler.
-    """
-    [entry] = yield from snapshot.get((_record_key(site, recipient),))
-    if entry is not None and OWN_ACTORS.decode(entry.value).is_deleted:
-        raise ActorGone(f"the actor {recipient!r:.60} is deleted")
-    route = site.federation.places.read(site.origin, site.actor_uri(recipient))
-    handler = None if route is None else route.target.handler
-    view = None if handler is None else (yield from dispatch_actor(site, handler, recipient))
-    if view is None:
-        raise ActorUnknown(f"there is no actor {recipient!r:.60}")
-    if isinstance(view, Tombstone):
-        raise ActorGone(f"the actor {recipient!r:.60} is deleted")
-
-
-def _record_key(site: Site, recipient: str) -> StoreKey:
-    return OWN_ACTORS.key(OwnActorKey.of(site.actor_uri(recipient)))
