@@ -64,6 +64,18 @@ def test_update_replaces_a_fetched_copy() -> None:
     assert fetches(ground) == 1
 
 
+def test_update_by_its_id_alone_has_a_worker_refresh_the_copy() -> None:
+    ground = Ground()
+    ground.bob.serve(NOTE, note("first"))
+    assert read(ground) == "first"
+    ground.bob.serve(NOTE, note("second"))
+    deliver(ground, "Update", NOTE)
+    ground.work()
+    assert fetches(ground) == 2
+    assert read(ground) == "second"
+    assert fetches(ground) == 2
+
+
 def test_late_create_does_not_replace_an_update() -> None:
     ground = Ground()
     deliver(ground, "Update", note("edited", published="2026-01-01T11:00:00Z", updated="2026-01-01T11:30:00Z"))

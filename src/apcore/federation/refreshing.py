@@ -31,10 +31,12 @@ DUE_MAX: Final = 100
 _LOG: Final = logging.getLogger(__name__)
 
 
-def refresh_message(uri: str, viewer: str | None, message_id: bytes, *, by: Origin | str) -> Message:
+def refresh_message(
+    uri: str, viewer: str | None, message_id: bytes, *, by: Origin | str, delay_s: float = 0.0
+) -> Message:
     """Make the message that has the copy of ``uri`` for ``viewer`` refreshed. Equal ones wait only once."""
     key = CACHED_DOCUMENTS.key(DocumentKey.of(uri, viewer=viewer))
-    return make_wake(REFRESH, key, message_id, by=by, peer=str(parse_url(uri).origin))
+    return evolve(make_wake(REFRESH, key, message_id, by=by, peer=str(parse_url(uri).origin)), delay_s=delay_s)
 
 
 def request_refresh(by: Origin, uri: str, viewer: str | None) -> Op[None]:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from apcore.effects import Now, Op, commit_batch
+from apcore.effects import Now, Op, RandomBytes, commit_batch
 from apcore.errors import DocumentError, RequestError, StoreBusy
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import inboxes_in
@@ -22,16 +22,17 @@ from apcore.federation.inbox.received_activity import Received
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.outbox.records import encode_inboxes
-from apcore.federation.received_writes import WriteEntry
+from apcore.federation.received_writes import WriteBatch, WriteEntry
+from apcore.federation.refreshing import refresh_message
 from apcore.federation.relations.stored import relations_of, remember_deleted_actor
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.site import Site
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.federation.write_notes import RelationUpdate
 from apcore.http import same_origin
-from apcore.ports import StoreKey
+from apcore.ports import Batch, StoreKey
 from apcore.remote import cached_owners, changed_document
-from apcore.vocab import Reference, same_id
+from apcore.vocab import Reference, Update, same_id
 
 __all__ = ["change_collection", "drop_copies", "forget_deleted", "refresh_changed"]
 
@@ -45,15 +46,21 @@ relations of an actor with a new inbox get the new inbox when the old one does n
 _COMMIT_ATTEMPTS_MAX: Final = 5
 _CHANGED_MAX: Final = 20
 """The most objects of one activity whose cached copies are dropped."""
+_REFRESHED_AFTER_S: Final = 1.0
+"""The delay of a refresh after an Update. A copy from the same moment as the Update could be the old one."""
 _LOG: Final = logging.getLogger(__name__)
 
 
 def drop_copies(received: Received, references: Sequence[Reference], *, gone: bool = False) -> Op[None]:
-    """Invalidate the cached copies of documents that the activity changes; with ``gone``, that its actor ends."""
+    """Invalidate the cached copies of documents that the activity changes; with ``gone``, that its actor ends.
+
+    An Update that names a document without sending it has a worker refresh the copy.
+    """
     site, actor = received.site, received.actor
     now = yield from Now()
     identity = yield from existing_identity(site)
     uris = dict.fromkeys(reference.uri for reference in references if reference.uri is not None)
+    unsent = {reference.uri for reference in references if received.document.is_a(Update) and not reference.embedded}
     for uri in tuple(uris)[:_CHANGED_MAX]:
         try:
             owners = yield from cached_owners(uri, identity=identity)
@@ -67,6 +74,11 @@ def drop_copies(received: Received, references: Sequence[Reference], *, gone: bo
             received.scope.notes.append(WriteEntry(changed_document(uri, now)))
             if gone and not received.is_permitted:
                 yield from bury_document(received, uri, owners, now)
+            elif uri in unsent and owners is not None and identity is not None:
+                # The copy of the instance actor is the one that handlers use.
+                message_id = yield from RandomBytes(16)
+                message = refresh_message(uri, identity.actor, message_id, by=site.origin, delay_s=_REFRESHED_AFTER_S)
+                received.scope.notes.append(WriteBatch(Batch(messages=(message,))))
         except RequestError:
             continue  # An id that is no address was never fetched, so there is no copy.
 
