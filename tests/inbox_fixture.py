@@ -50,8 +50,13 @@ class Clock(BlockingRuntime):
 
 
 class Ground:
-    def __init__(self, *, rules: DomainRules | None = None, apart: bool = False, **options: Any) -> None:
-        """Create the server; ``apart`` gives it a queue besides the store, ``options`` are for the federation."""
+    def __init__(
+        self, *, rules: DomainRules | None = None, apart: bool = False, observed: bool = True, **options: Any
+    ) -> None:
+        """Create the server; ``apart`` gives it a queue besides the store, ``options`` are for the federation.
+
+        Without ``observed``, `asked` stays empty.
+        """
         self.heard: list[str | None] = []
         self.silenced: list[bool] = []
         self.meanwhile: list[Callable[[], object]] = []
@@ -73,7 +78,7 @@ class Ground:
             transport=self.network,
             signer=ReusedKeys(),
             runtime=self.clock,
-            observer=self._observe,
+            observer=self._observe if observed else None,
             slots=0,
         )
 
