@@ -7,13 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from inspect import iscoroutinefunction
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from apcore.errors import ConfigurationError
 from apcore.ports import AsyncKvStore, KvStore, Signer
 
 __all__ = ["entry_point", "open_signer", "open_store", "queue_of"]
+
+_OWN_ADAPTERS: Final = {
+    ("apcore.stores", "memory"): "apcore.adapters.memory:open_url",
+    ("apcore.stores", "sqlite"): "apcore.adapters.sqlite:open_url",
+    ("apcore.runtimes", "blocking"): "apcore.adapters.threads:BlockingRuntime",
+    ("apcore.runtimes", "asyncio"): "apcore.adapters.asyncio:AsyncioRuntime",
+    ("apcore.runtimes", "trio"): "apcore.adapters.trio:TrioRuntime",
+    ("apcore.transports", "blocking"): "apcore.adapters.h11:H11Transport",
+    ("apcore.transports", "asyncio"): "apcore.adapters.h11:AsyncH11Transport",
+    ("apcore.signers", "file"): "apcore.adapters.key_files:open_url",
+    ("apcore.signers", "store"): "apcore.adapters.keys:StoreSigner",
+}
+"""The entry points of apcore itself, as ``pyproject.toml`` declares them."""
 
 
 def open_store(url: str, /) -> KvStore:
@@ -50,10 +64,16 @@ def open_signer(url: str, store: KvStore | AsyncKvStore, /) -> Signer:
 def entry_point(group: str, name: str) -> Callable[..., Any]:
     """Import and return the object of the entry point ``name`` in ``group``, once per process.
 
+    The adapters that apcore comes with are found without the metadata of installed packages.
+
     Raises:
         ConfigurationError: There is no such entry point. The message lists the installed ones.
     """
-    from importlib.metadata import entry_points  # costs as much as the rest of apcore
+    if (group, name) in _OWN_ADAPTERS:
+        module, _, attribute = _OWN_ADAPTERS[group, name].partition(":")
+        return cast("Callable[..., Any]", getattr(import_module(module), attribute))
+    # Reading the metadata of all installed packages takes as long as importing an adapter.
+    from importlib.metadata import entry_points
 
     entries = entry_points(group=group)
     for entry in entries:
