@@ -37,16 +37,21 @@ def run(op: Op[T], ports: Ports, /) -> T:
 
 def _drive(op: Op[T], ports: Ports, place: EffectPath) -> T:
     step = Stepper(op)
-    ask = _ask if ports.observer is None else _ask_observed
+    has_ended, observed = ports.has_ended, ports.observer is not None
     number = 0
     try:
         while (effect := step.wants) is not None:
             failure: Exception | None = None
             answer: object = None
             try:
-                if ports.has_ended is not None and ports.has_ended():
+                if has_ended is not None and has_ended():
                     raise WorkerEnded("the worker of this operation has ended, so nothing more is done in its thread")
-                answer = ask(effect, ports, (*place, number))
+                if observed:
+                    answer = _ask_observed(effect, ports, (*place, number))
+                elif (kind := type(effect)) in _ANSWERS:
+                    answer = _ANSWERS[kind](effect, ports)
+                else:
+                    answer = _RUNS[kind](effect, ports, (*place, number))
             except HandlerRaised as raised:
                 failure = raised.error
             except Unavailable as error:

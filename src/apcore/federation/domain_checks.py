@@ -53,6 +53,8 @@ def check_hosts(site: Site, hosts: Collection[str], snapshot: Snapshot | None = 
         DomainSuspended: The first of ``hosts`` that is suspended.
     """
     rules = yield from _deciding_rules(site, hosts, snapshot)
+    if not rules:
+        return {}
     for host, rule in rules.items():
         refusal = suspension(host, rule)
         if refusal is not None:

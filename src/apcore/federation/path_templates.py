@@ -33,6 +33,7 @@ _LITERAL: Final = re.compile(r"[A-Za-z0-9._~!$&'()*,;=:@/-]*")
 _ESCAPED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 # The characters of literals that clients may percent-encode: -.~_!$&'()*,;=:@
 _NEEDLESS_ESCAPE: Final = re.compile(r"%(2[146-9A-Ea-e]|3[AaBbDd]|40|5[Ff]|7[Ee])")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -45,6 +46,18 @@ class Route:
     pattern: re.Pattern[str] = field(eq=False, repr=False)
     shape: str = field(eq=False, repr=False)
     """The template without the names of its variables: routes of one shape match the same paths."""
+    _start: str = field(init=False, eq=False, repr=False)
+    """The template before its first variable."""
+    _end: str = field(init=False, eq=False, repr=False)
+    """The template after its first variable."""
+
+    @_start.default
+    def _before_variable(self) -> str:
+        return self.template.partition("{")[0]
+
+    @_end.default
+    def _after_variable(self) -> str:
+        return self.template.partition("}")[2]
 
     def match(self, path: str, /) -> dict[str, str] | None:
         """Return the decoded values if ``path`` (percent-encoded, without query) matches, else None."""
@@ -67,6 +80,11 @@ class Route:
         Raises:
             ValueError: A variable is missing, empty or unknown, or the path for a value would not match it again.
         """
+        if len(values) == 1 == len(self.variables):
+            # Most routes have one variable, and most of its values need no escape. Such a path matches the value again.
+            value = values.get(self.variables[0])
+            if value is not None and _PLAIN.fullmatch(value):
+                return f"{self._start}{value}{self._end}"
         if set(values) != set(self.variables):
             raise ValueError(f"{self.template} takes the variables {list(self.variables)}, not {sorted(values)}")
 

@@ -187,7 +187,8 @@ def key_named(site: Site, key_id: str, verify: Callable[[RemoteKey], T]) -> Op[T
 
 
 def _load_key(site: Site, key_id: str, *, refresh: bool = False) -> Op[RemoteKey]:
-    _ = yield from check_domain(site, key_id)
+    if parse_url(key_id).origin.host not in site.cleared_hosts:
+        _ = yield from check_domain(site, key_id)
     taken = None if refresh else site.snapshot.take((lookup_key(key_id),))
     lookup_read = None if taken is None else LookupRead(taken[0], (yield from site.snapshot.now()))
     remote: RemoteKey | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from apcore.errors import RequestError
@@ -31,6 +32,12 @@ def parse_http_date(text: str) -> datetime:
         RequestError: The date has another form, or does not exist. A leap second counts as a date that does not
             exist, since `datetime` has none.
     """
+    return _parse_fixdate(text)
+
+
+# Requests of one second have one date. Only valid dates, of 29 characters, are kept.
+@lru_cache(maxsize=128)
+def _parse_fixdate(text: str) -> datetime:
     match = _IMF_FIXDATE.fullmatch(text)
     if match is None:
         raise RequestError(f"date {text[:80]!r} is not an IMF-fixdate")

@@ -162,13 +162,16 @@ def same_origin(one: str, other: str) -> bool:
     neither an http or https URL nor a portable id has no origin, and the result is False even for two equal ids.
     """
     try:
+        if one[:1] not in "aA" and other[:1] not in "aA":
+            origin, other_origin = parse_url(one).origin, parse_url(other).origin
+            return origin is other_origin or origin == other_origin
         return _origin_of(one) == _origin_of(other)
     except RequestError:
         return False
 
 
 def _origin_of(text: str) -> Origin | str:
-    portable = _PORTABLE.match(text) if text[:1] in "aA" else None
+    portable = _PORTABLE.match(text)
     return parse_url(text).origin if portable is None else unquote(portable[1])
 
 

@@ -42,6 +42,13 @@ def encode_key(key: StoreKey, /) -> bytes:
     """
     if not isinstance(key, tuple) or not 1 <= len(key) <= KEY_PARTS_MAX:
         raise ValueError(f"a key is a tuple of 1 to {KEY_PARTS_MAX} strings, not {_shown(key)}")
+    # Nearly all keys are plain, and every commit encodes several.
+    try:
+        whole = "\x00".join(key)
+        if whole.isascii() and whole.count("\x00") == len(key) - 1 and len(whole) < KEY_BYTES_MAX:
+            return whole.encode() + b"\x00"
+    except TypeError:
+        pass  # reported below
     return _encode(key)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from apcore.errors import RequestError, SignatureError
@@ -53,6 +54,12 @@ class Target:
         """Return the authority without its port."""
         head, colon, port = self.authority.rpartition(":")
         return head if colon and port.isdigit() else self.authority
+
+
+@lru_cache(maxsize=128)
+def target_of(url: str) -> Target:
+    """Return the target of a URL. An inbox has one URL, so it is split once. Do not change the target."""
+    return Target(url)
 
 
 def field_values(request: Request) -> dict[str, str]:

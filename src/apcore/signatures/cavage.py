@@ -37,6 +37,7 @@ from apcore.signatures._parts import (
     check_key_id,
     check_own_key_id,
     field_values,
+    target_of,
 )
 from apcore.signatures.errors import (
     AlgorithmRefused,
@@ -254,7 +255,7 @@ def _check_against_policy(
     expires = None if parameters.expires is None else int(parameters.expires)
     if signed is not None:
         policy.check_times(signed=signed, expires=expires, now_s=now.timestamp(), expires_signed="(expires)" in covered)
-    target = Target(request.url)
+    target = target_of(request.url)
     if compare and "host" in covered and "host" in values:
         target.check_host(values["host"])
     if compare and "digest" in covered and "digest" in values:

@@ -144,7 +144,7 @@ class Document:
         This takes as long as a single `is_a`. It is not for `Object`, which documents without a known type are too.
         """
         ancestors = self._ancestors or self.ancestors
-        return not (ancestors.isdisjoint(views) and _names_of(views).isdisjoint(self.types))
+        return not (ancestors.isdisjoint(views) and _names_of(views).isdisjoint(self._types or self.types))
 
     @property
     def ancestors(self) -> frozenset[type]:

@@ -26,6 +26,7 @@ from apcore.jsonld import DEFAULT_LIMITS, WorkBudget
 from apcore.ports import digest_part
 from apcore.remote import NotAnActivity
 from apcore.vocab import (
+    PUBLIC_FORMS,
     Activity,
     Announce,
     Delete,
@@ -134,6 +135,9 @@ def _why_no_type(document: Document) -> str:
 
 def _actor_of(site: Site, activity: Activity) -> str:
     """Return the id of the activity's actor: of the first, if the policy allows several of one origin."""
+    sole_actor = activity.document.words.get("actor")
+    if type(sole_actor) is str and sole_actor and sole_actor not in PUBLIC_FORMS:
+        return sole_actor  # as nearly every server writes it: no reference needs to be made
     uris = [actor.uri for actor in activity.actors[: ACTORS_MAX + 1]]
     if not uris:
         raise NotAnActivity("the activity has no actor")
