@@ -9,12 +9,14 @@ started for this activity before, as long as the queue itself is not lost.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit, commit_batch
+from apcore.federation.domain_checks import unchecked_hosts
 from apcore.federation.inbox.records import (
     CLAIMS,
     DEAD_ACTIVITIES,
@@ -28,8 +30,11 @@ from apcore.federation.inbox.records import (
 )
 from apcore.federation.inbox.states import ClaimAction, ClaimEvent, ClaimState, ClaimTransition, advance_claim
 from apcore.federation.site import Site
+from apcore.federation.snapshot import Snapshot
+from apcore.federation.stored_rules import rule_keys
 from apcore.federation.wake_ups import read_wake
-from apcore.ports import Batch, Done, Entry, LeasedMessage, Retry, Settlement
+from apcore.http import parse_url
+from apcore.ports import Batch, Done, Entry, LeasedMessage, Retry, Settlement, StoreKey
 from apcore.records import Stored, defer
 from apcore.records.format import NewerFormat
 
@@ -53,6 +58,8 @@ class Attempt:
     claim: Stored[ClaimRecord, ClaimKey]
     number: int
     """The number of this attempt, 1 for the first."""
+    snapshot: Snapshot = field(factory=Snapshot, eq=False, repr=False)
+    """The time of the start, and the domain rules for the host that the message names."""
 
     @property
     def record(self) -> ReceivedActivityRecord:
@@ -71,10 +78,15 @@ class Attempt:
 def begin_attempt(site: Site, leased: LeasedMessage) -> Op[Attempt | None]:
     """Read a message's activity, and count the attempt. If there is nothing to do now, settle the message; return None.
 
+    The domain rules for the actor's host are read with it.
+
     Effects: one `Get`, mostly `Now`, and one commit before any attempt but the first. If there is nothing to do, mostly
     one `Settle`.
     """
-    entry, claim_entry = yield from _read_entries(leased)
+    wake = read_wake(leased.message)
+    hosts = [] if wake.peer is None else unchecked_hosts(site, (parse_url(wake.peer).origin.host,))
+    keys = [key for host in hosts for key in rule_keys(host)]
+    entry, claim_entry, rule_entries = yield from _read_entries(leased, keys)
     if entry is None or claim_entry is None:
         state = ClaimState.ABSENT if claim_entry is None else CLAIMS.decode(claim_entry.value).state
         # The two records are written and deleted together, so a claim without its activity has ended.
@@ -86,19 +98,20 @@ def begin_attempt(site: Site, leased: LeasedMessage) -> Op[Attempt | None]:
     except NewerFormat:
         yield from _settle(leased, advance_claim(ClaimState.PENDING, ClaimEvent.EARLY), delay_s=_NEWER_S)
         return None
-    due_in_s = activity.record.due_in_s((yield from Now()))
+    now = yield from Now()
+    due_in_s = activity.record.due_in_s(now)
     if due_in_s is not None:
         yield from _settle(leased, advance_claim(ClaimState.PENDING, ClaimEvent.EARLY), delay_s=due_in_s)
         return None
     # An attempt that only the queue counted was the first: it wrote nothing before it ended.
     earlier_attempts = activity.record.attempts or int(leased.attempt > 1)
-    attempt = Attempt(leased, activity, claim, earlier_attempts + 1)
+    attempt = Attempt(leased, activity, claim, earlier_attempts + 1, Snapshot(now, rule_entries))
     return (yield from _count_start(site, attempt)) if earlier_attempts else attempt
 
 
 def resume_attempt(leased: LeasedMessage) -> Op[Attempt | None]:
     """Read the attempt that runs now; None if it has ended. Effects: one `Get`."""
-    entry, claim_entry = yield from _read_entries(leased)
+    entry, claim_entry, _ = yield from _read_entries(leased, ())
     if entry is None or claim_entry is None:
         return None
     activity = RECEIVED_ACTIVITIES.read(entry)
@@ -156,11 +169,13 @@ def record_failure(
     return True
 
 
-def _read_entries(leased: LeasedMessage) -> Op[tuple[Entry | None, Entry | None]]:
-    """Read the activity that a message names, and its claim."""
+def _read_entries(
+    leased: LeasedMessage, further_keys: Sequence[StoreKey]
+) -> Op[tuple[Entry | None, Entry | None, dict[StoreKey, Entry | None]]]:
+    """Read the activity that a message names, its claim, and further entries."""
     key = RECEIVED_ACTIVITIES.parts_of(read_wake(leased.message).key)
-    entry, claim_entry = yield from Get((RECEIVED_ACTIVITIES.key(key), CLAIMS.key(key)))
-    return entry, claim_entry
+    entry, claim_entry, *further = yield from Get((RECEIVED_ACTIVITIES.key(key), CLAIMS.key(key), *further_keys))
+    return entry, claim_entry, dict(zip(further_keys, further, strict=True))
 
 
 def _count_start(site: Site, attempt: Attempt) -> Op[Attempt | None]:

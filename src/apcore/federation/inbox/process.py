@@ -17,7 +17,7 @@ from typing import Any, Final
 from apcore.effects import Call, Op, Settle
 from apcore.errors import FetchFailed, RemoteError, Unavailable
 from apcore.federation.context import UnitContexts
-from apcore.federation.domain_checks import check_domain
+from apcore.federation.domain_checks import check_hosts
 from apcore.federation.inbox.attempts import Attempt, begin_attempt, end_attempt, record_failure, resume_attempt
 from apcore.federation.inbox.forwarding import forward_to_followers
 from apcore.federation.inbox.polled import is_delivered
@@ -53,7 +53,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     dead letter after the last attempt. If no attempt can succeed, because a document that the handler needs cannot be
     had, it becomes one at once.
 
-    Effects: two `Get`s; before any attempt but the first, one commit that counts it; those of the side effects, the
+    Effects: one `Get`; before any attempt but the first, one commit that counts it; those of the side effects, the
     listener, `forward_to_followers`, `relay_to_subscribers` and `synchronize_followers`; one commit.
     """
     attempt = yield from begin_attempt(site, leased)
@@ -112,8 +112,9 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
 def _drop_reason(site: Site, attempt: Attempt) -> Op[tuple[str | None, Severity | None]]:
     """Return the reason for which an activity is not processed any more, and the severity of its domain."""
     record = attempt.record
+    actor_host = parse_url(record.actor).origin.host
     try:
-        severity = yield from check_domain(site, record.actor)
+        severity = (yield from check_hosts(site, (actor_host,), attempt.snapshot)).get(actor_host)
     except DomainSuspended as suspended:
         # The rule came after the activity.
         _LOG.info("dropped %s: %s", record.activity_id, suspended)

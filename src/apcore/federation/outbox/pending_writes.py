@@ -50,6 +50,7 @@ from apcore.http import Origin
 from apcore.ports import (
     COMMIT_BYTES_MAX,
     COMMIT_KEYS_MAX,
+    NO_CHANGE,
     VALUE_BYTES_MAX,
     Batch,
     Message,
@@ -80,14 +81,18 @@ ACTIVITY_BYTES_MAX: Final = 1024 * 1024
 def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     """Turn the notes of ``scope``, in their order, into one part of a commit.
 
-    Asks for: `Now`, one `Get` for each item that is added or removed and for each id that the application has chosen,
-    and the effects of `apply_sent_effects`, `settle_actor_changes`, `settle_relations`, `relays_for`, `revise` and
-    `forward`.
+    Asks for: nothing without notes. Else `Now`, one `Get` for each item that is added or removed and for each id that
+    the application has chosen, and the effects of `apply_sent_effects`, `settle_actor_changes`, `settle_relations`,
+    `relays_for`, `revise` and `forward`.
 
     Raises:
         ContractError: The notes are more than one commit can hold, or one of them contradicts itself (an activity with
             another actor than its sender).
     """
+    return (yield from _writes_of(site, scope)) if scope.notes else NO_CHANGE
+
+
+def _writes_of(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     now = yield from Now()
     noted = yield from apply_sent_effects(site, scope)
     actor_notes, batch = yield from settle_actor_changes(site, noted, now)
