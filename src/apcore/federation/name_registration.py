@@ -44,8 +44,8 @@ class NameRules:
     """The handler that returns further links of one actor."""
     common_links: list[DescriptorLink] = field(factory=list[DescriptorLink])
     """The links of every actor. A path stands for the address under the origin of the request."""
-    reported: dict[str, None] = field(factory=dict[str, None])
-    """The actors whose handles were reported in the log as not found."""
+    checked: dict[str, None] = field(factory=dict[str, None])
+    """The actors whose handles were looked up once, to report in the log those that are not found."""
 
     @property
     def handlers(self) -> list[Registered]:

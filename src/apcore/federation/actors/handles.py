@@ -30,8 +30,8 @@ __all__ = ["CHECKED_MAX", "check_actors", "describe_actor", "handle_of", "profil
 
 _PROFILE_PAGE: Final = "http://webfinger.net/rel/profile-page"
 _AVATAR: Final = "http://webfinger.net/rel/avatar"
-_REPORTS_MAX: Final = 100
-"""The number of actors whose missing handles are logged, each once. Strangers choose the actors that they ask about."""
+_REPORTED_MAX: Final = 1000
+"""The number of actors whose handles are looked up once for the log. Strangers choose which actors these are."""
 CHECKED_MAX: Final = 1000
 """The number of actors with keys in the store that are looked at."""
 _PAGE: Final = 100
@@ -187,11 +187,11 @@ def _unfound_reason(site: Site, named: NamedActor, acct: Acct) -> Op[str | None]
 
 
 def _report_unfound(site: Site, named: NamedActor, acct: Acct) -> Op[None]:
-    """Log once that an actor cannot be found by its handle."""
-    reported = site.federation.names.reported
-    if named.identifier in reported or len(reported) >= _REPORTS_MAX:
+    """Look up the handle of an actor once, and log if it does not lead back."""
+    checked = site.federation.names.checked
+    if named.identifier in checked or len(checked) >= _REPORTED_MAX:
         return
+    checked[named.identifier] = None
     reason = yield from _unfound_reason(site, named, acct)
     if reason is not None:
-        reported[named.identifier] = None
         _LOG.warning("%s", reason)
