@@ -1,4 +1,4 @@
-"""What a request reads at once serves one rule each, and is dropped when something is fetched or written."""
+"""Check the snapshot of a request: each entry serves one rule, and a fetch or a write drops the rest."""
 
 from __future__ import annotations
 
