@@ -18,6 +18,7 @@ from apcore.federation.interactions.changes import (
     remove_interaction,
     take_back,
 )
+from apcore.federation.interactions.contexts import find_context, first_object_of
 from apcore.federation.interactions.polls import add_vote
 from apcore.federation.interactions.statements import (
     COLLECTION_RULES,
@@ -51,17 +52,23 @@ def concerns_site(site: Site, rule: SideEffectRule, document: Document, actor: s
 def record_interactions(received: Received) -> Op[None]:
     """Add a Like, an Announce or a reply to the collections of our objects.
 
-    Effects: up to seven `Get`s for each object.
+    Effects: up to seven `Get`s for each object, and those of `find_context`.
     """
     additions: list[tuple[Interaction, list[Membership]]] = []
     for interaction in read_interactions(received.document, received.actor, received.id):
         if not received.site.federation.side_effects.is_default(interaction.rule):
             continue  # The emoji of a Like belongs to another row.
+        memberships: list[Membership] = []
         collection = yield from find_collection(received.site, interaction, received.actor)
-        if isinstance(collection, IgnoredReason):
-            received.log_ignored(collection, interaction.target)
-        elif collection is not None:
-            additions.append((interaction, [(collection, interaction.member)]))
+        context = yield from find_context(received.site, interaction, received.actor)
+        # A refusal by the author of the answered object is also the reason why the reply joins no context.
+        for address in dict.fromkeys((collection, context)):
+            if isinstance(address, IgnoredReason):
+                received.log_ignored(address, interaction.target)
+            elif address is not None:
+                memberships.append((address, interaction.member))
+        if memberships:
+            additions.append((interaction, memberships))
     received.scope.notes += yield from add_interactions(additions, received.actor)
 
 
@@ -122,4 +129,6 @@ def take_back_interaction(received: Received) -> Op[bool]:
 
 
 def _collection_of(site: Site, interaction: Interaction) -> str | None:
+    if interaction.context is not None and first_object_of(site, interaction.context) is not None:
+        return interaction.context
     return object_collection(site.federation.places, site.origin, interaction.target, interaction.collection)

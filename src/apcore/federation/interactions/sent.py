@@ -21,13 +21,14 @@ from apcore.federation.interactions.changes import (
     memberships_of,
     take_back,
 )
+from apcore.federation.interactions.contexts import find_context
 from apcore.federation.interactions.quotes import approve_quote
-from apcore.federation.interactions.statements import Interaction, read_interactions, read_reply
+from apcore.federation.interactions.statements import Interaction, public_part, read_interactions, read_reply
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
 from apcore.federation.side_effect_rules import is_vote
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
-from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
+from apcore.federation.write_notes import PendingWrite, PublishObject, RemoveMember, SendActivity
 from apcore.http import same_origin
 from apcore.vocab import Activity, Create, Delete, Undo, read_document, to_wire
 
@@ -53,6 +54,8 @@ def apply_sent_effects(site: Site, scope: UnitOfWork[Any]) -> Op[list[PendingWri
             notes += [*stamp_notes, approved_note]
         else:
             notes.append(note)
+        if isinstance(note, RemoveMember) and _is_object_collection(site, note.collection):
+            notes.append(RemoveMember(public_part(note.collection), note.item))
         if isinstance(note, SendActivity):
             _check_own(Activity.over(note.activity), site.actor_uri(note.by))
             if number < own_count:
@@ -66,6 +69,11 @@ def apply_sent_effects(site: Site, scope: UnitOfWork[Any]) -> Op[list[PendingWri
             if site.federation.side_effects.is_default("sent-create") and not is_vote(create.activity):
                 notes += yield from _publish_effects(site, note)
     return notes
+
+
+def _is_object_collection(site: Site, collection: str) -> bool:
+    place = site.federation.places.read(site.origin, collection)
+    return place is not None and place.target.kind == "object-collection" and "#" not in collection
 
 
 def _call_replacement(site: Site, scope: UnitOfWork[Any], note: SendActivity) -> Op[None]:
@@ -127,6 +135,9 @@ def _add(site: Site, interactions: Sequence[Interaction], actor: str, *, sender:
         collection = yield from find_collection(site, interaction, actor)
         if isinstance(collection, IgnoredReason):
             memberships = memberships[1:]  # the first is that in the collection of our object
+        context = yield from find_context(site, interaction, actor)
+        if isinstance(context, str):
+            memberships.append((context, interaction.member))
         if memberships:
             additions.append((interaction, memberships))
     return (yield from add_interactions(additions, actor))

@@ -31,10 +31,10 @@ TARGETS_MAX: Final = 20
 """The most objects of one activity that are liked or announced."""
 
 COLLECTION_RULES: Final[Mapping[str, str]] = MappingProxyType(
-    {"likes": "like", "shares": "announce", "replies": "create", "reactions": "emoji-react"}
+    {"likes": "like", "shares": "announce", "replies": "create", "context": "create", "reactions": "emoji-react"}
 )
 """The row of side effects that adds to each collection of an object."""
-_COLLECTIONS: Final = {rule: name for name, rule in COLLECTION_RULES.items()}
+_COLLECTIONS: Final = {rule: name for name, rule in COLLECTION_RULES.items() if name != "context"}
 
 
 @frozen
@@ -51,6 +51,8 @@ class Interaction:
     """The id of the Like or Announce, or of the reply."""
     is_public: bool
     """Whether the list that is served to everyone may name it."""
+    context: str | None = None
+    """The context that a reply names."""
 
     @property
     def collection(self) -> str:
@@ -101,10 +103,11 @@ def read_interactions(document: Document, actor: str, activity_id: str) -> list[
 
 def read_reply(document: Document, is_public: bool, *, object_id: str | None = None) -> Interaction | None:
     """Return the interaction of a reply with the object that it answers; None if it is no reply or has no id."""
-    parent, reply_id = Object.over(document).in_reply_to, object_id or document.id
+    view, reply_id = Object.over(document), object_id or document.id
+    parent = view.in_reply_to
     if parent is None or parent.uri is None or reply_id is None or document.is_a(Activity):
         return None
-    return Interaction("create", parent.uri, reply_id, reply_id, is_public)
+    return Interaction("create", parent.uri, reply_id, reply_id, is_public, view.context)
 
 
 def read_undone(undo: Activity, actor: str) -> list[Interaction]:

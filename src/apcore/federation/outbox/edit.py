@@ -57,7 +57,7 @@ from apcore.vocab import (
 __all__ = ["FORMER_READERS_MAX", "readers_of", "revise", "wire_body"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
-_INHERITED: Final = ("attributedTo", "published", *OBJECT_COLLECTIONS)
+_INHERITED: Final = ("attributedTo", "published", "context", *OBJECT_COLLECTIONS)
 """The members that an Update need not repeat, besides the audience."""
 FORMER_READERS_MAX: Final = 2_000
 """The most addresses that an object remembers because they got an earlier version of it."""

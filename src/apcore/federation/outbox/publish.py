@@ -10,6 +10,7 @@ from apcore.collections.managed import order_after_newest
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
 from apcore.federation.interactions.changes import collection_members
+from apcore.federation.interactions.contexts import CONTEXT, context_at_publication
 from apcore.federation.outbox.addressing import with_addressing
 from apcore.federation.outbox.edit import wire_body
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
@@ -28,7 +29,7 @@ def publish(
 
     ``order`` is the position of the Create in the outbox, unless a Create there is newer.
 
-    Effects: one `Get` if the application has chosen the id, and one `Scan`.
+    Effects: one `Get` if the application has chosen the id, one for a reply to an object of ours, and one `Scan`.
 
     Raises:
         ContractError: An object is published at this id already.
@@ -43,6 +44,9 @@ def publish(
     object_members = to_wire(note.object)
     context = object_members.pop("@context", None)
     defaults = {"id": note.id, "attributedTo": actor, "published": published, **collection_members(site, note.id)}
+    conversation = yield from context_at_publication(site, note.object, note.id)
+    if conversation is not None:
+        defaults[CONTEXT] = conversation
     object_members = defaults | object_members | addressing.members
     create_members: dict[str, Any] = {
         "@context": context,

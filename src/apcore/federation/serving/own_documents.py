@@ -88,5 +88,5 @@ def _members_at(site: Site, route: RouteMatch, url: Url) -> Op[tuple[dict[str, o
     if record is None or record.uri != uri:
         raise NotFound(f"{uri} is on our own origin, and no object was published there")
     if route.target.kind != "managed" and not record.is_gone:
-        return (yield from object_collection_document(site, route, uri)), 200
+        return (yield from object_collection_document(site, route, record)), 200
     return (yield from with_poll_counts(json.loads(record.body))), 410 if record.is_gone else 200

@@ -138,7 +138,7 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
             record = yield from _visible_record(site, request, object_route(route), url, visitor)
             if record.is_gone:
                 raise CollectionUnknown("the object was deleted")
-            document = yield from object_collection_document(site, route, record.uri)
+            document = yield from object_collection_document(site, route, record)
             resource = Resource(document, private=not record.is_public)
         elif _may_be_limited(route):
             resource = yield from _audience_resource(site, request, route, url, visitor)
