@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager, closing
 from time import monotonic
 
 import pytest
+from attrs import evolve
 
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.sqlite import SqliteStore
+from apcore.adapters.sqlite.changes import POLL_S_MAX, POLL_S_MIN, PollPace
 from apcore.adapters.sqlite.groupcommit import GROUP_MAX
 from apcore.adapters.sqlite.readers import WouldWait
 from apcore.errors import ContractError, QueueUnavailable, StoreBusy, StoreUnavailable
@@ -321,34 +323,88 @@ def test_failure_of_the_file_reaches_every_task(tmp_path):
         results = await asyncio.gather(*writes, return_exceptions=True)
         assert [type(result) for result in results] == [StoreUnavailable] * 3
         with pytest.raises(QueueUnavailable):
-            await store.enqueue([Message(bytes(16), "lane", b"")])
+            await store.enqueue([message()])
 
     asyncio.run(main())
 
 
-def test_wait_is_ended_by_a_commit(tmp_path):
+def message():
+    return Message(os.urandom(16), "lane", b"")
+
+
+def test_commit_on_the_same_loop_ends_a_wait_without_a_thread(tmp_path):
     async def main():
-        async with open_twin(tmp_path / "a.db") as (store, _):
+        async with open_twin(tmp_path / "a.db") as (store, runtime):
+            await store.wait(["lane"], timeout_s=0.001)  # opens the connections
             waiting = asyncio.create_task(store.wait(["lane"], timeout_s=300))
             await asyncio.sleep(0)
-            assert await store.commit([], [], token=bytes(16), messages=[Message(bytes(16), "lane", b"")])
+            runtime.lanes.clear()
+            assert await store.commit([], [], token=bytes(16), messages=[message()])
             await asyncio.wait_for(waiting, 60)
+            assert runtime.lanes == ["port"]  # for the commit
 
     asyncio.run(main())
 
 
-def test_cancelled_wait_releases_its_thread_soon(tmp_path):
+def test_commit_of_another_store_ends_a_wait(tmp_path):
     async def main():
         async with open_twin(tmp_path / "a.db") as (store, _):
-            await store.get([A])
-            start = monotonic()
+            with closing(SqliteStore(tmp_path / "a.db", synchronous="normal")) as other:
+                waiting = asyncio.create_task(store.wait(["lane"], timeout_s=300))
+                await asyncio.to_thread(other.enqueue, [message()])
+                await asyncio.wait_for(waiting, 60)
+
+    asyncio.run(main())
+
+
+def test_wait_reads_the_queue_again_only_after_a_commit(tmp_path):
+    async def main():
+        async with open_twin(tmp_path / "a.db") as (store, _):
+            await store.wait(["lane"], timeout_s=0.001)
+            statements = []
+            [cursor] = store._store._opened.readers._idle
+            cursor.connection.set_trace_callback(statements.append)
+            await store.wait(["lane"], timeout_s=0.2)
+            assert len(statements) == 1, statements
+            waiting = asyncio.create_task(store.wait(["lane"], timeout_s=300))
+            await store.enqueue([evolve(message(), lane="other")])
+            await until(lambda: len(statements) == 3)
+            waiting.cancel()
+
+    asyncio.run(main())
+
+
+def test_cancelled_wait_ends_at_once(tmp_path):
+    async def main():
+        async with open_twin(tmp_path / "a.db") as (store, _):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(store.wait(["lane"], timeout_s=300), 0.01)
-            while store._store._waiters:  # noqa: ASYNC110  # the thread sets no event
-                await asyncio.sleep(0)
-            assert monotonic() - start < 60
+            assert not store._batches._watchers
             start = monotonic()
             await store.wait(["lane"], timeout_s=0.03)
             assert 0.03 <= monotonic() - start < 60
 
     asyncio.run(main())
+
+
+def test_closing_the_store_ends_a_wait_and_leaves_the_file_closed(tmp_path):
+    async def main():
+        async with open_twin(tmp_path / "a.db") as (store, _):
+            await store.wait(["lane"], timeout_s=0.001)  # opens the connections
+            waiting = asyncio.create_task(store.wait(["lane"], timeout_s=300))
+            await until(lambda: store._batches._watchers)
+            await store.aclose()
+            await asyncio.wait_for(waiting, 60)
+            assert store._store._opened is None
+
+    asyncio.run(main())
+
+
+def test_looks_for_other_commits_become_rarer_up_to_a_bound():
+    pace = PollPace()
+    assert pace.pause_s == POLL_S_MIN
+    for _ in range(100):
+        pace.slow_down()
+    assert pace.pause_s == POLL_S_MAX
+    pace.quicken()
+    assert pace.pause_s == POLL_S_MIN

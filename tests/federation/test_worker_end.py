@@ -10,8 +10,10 @@ import pytest
 
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
+from apcore.effects import Lease
 from apcore.federation import AsyncContext, Federation
-from apcore.node import AsyncNode
+from apcore.federation.wake_ups import KINDS
+from apcore.node import AsyncNode, Node
 from apcore.node.async_worker import AsyncWorker
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
@@ -156,3 +158,20 @@ def test_every_task_that_has_not_ended_is_cancelled() -> None:
         assert nursery.jobs == []
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["async", "threads"])
+def test_idle_worker_leaves_the_queue_alone_until_it_reports_a_message(kind: str) -> None:
+    leases: list[Any] = []
+
+    def observe(effect: object, _place: object) -> None:
+        if isinstance(effect, Lease):
+            leases.append(effect)
+
+    federation: Federation[None] = Federation()
+    if kind == "async":
+        asyncio.run(AsyncNode(federation, HERE, MemoryStore(), observer=observe).work(limit_s=1.0))
+    else:
+        Node(federation, HERE, MemoryStore(), observer=observe).work(limit_s=1.0)
+    # At the start, after the first reconciliation, and after a watch that began meanwhile.
+    assert len(leases) <= 3 * len(KINDS)

@@ -82,10 +82,15 @@ class _ThreadedQueue(_Threaded):
         return await self._call(partial(self._port.depth, lanes))
 
     async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        # Returning early is allowed, so one slice is enough. `never_waits` does not cover `wait`, so it always
-        # gets a thread.
-        slice_s = min(timeout_s, _WAIT_SLICE_S)
-        await self._runtime.thread(partial(self._port.wait, lanes, timeout_s=slice_s), lane="port")
+        # `never_waits` does not cover `wait`, so it always gets a thread.
+        remaining_s = timeout_s
+        while (slice_s := min(remaining_s, _WAIT_SLICE_S)) > 0:
+            began_s = self._runtime.monotonic_s()
+            await self._runtime.thread(partial(self._port.wait, lanes, timeout_s=slice_s), lane="port")
+            waited_s = self._runtime.monotonic_s() - began_s
+            if waited_s < slice_s:  # it ended early: a message may be due
+                return
+            remaining_s -= waited_s
 
 
 class _ThreadedStore(_Threaded):

@@ -23,7 +23,7 @@ from apcore.federation.reconcile import reconcile
 from apcore.federation.slots import Job, Slots, WorkerPolicy
 from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back
-from apcore.node.binding import WAIT_S, Pace
+from apcore.node.binding import IDLE_PAUSE_S, IDLE_WAIT_S, WAIT_S, Pace
 from apcore.ports import AsyncNursery, LeasedMessage
 
 __all__ = ["AsyncWorker", "HandlingNode"]
@@ -167,7 +167,7 @@ class AsyncWorker:
         for number in range(len(KINDS)):
             kind = KINDS[(self._turn + number) % len(KINDS)]
             limit = min(self._slots.free(kind, self._now_s()), _BATCH)
-            if not limit or (kind in self._dry and not self._slots.is_empty):
+            if not limit or (kind in self._dry and (self._is_watching or not self._slots.is_empty)):
                 continue
             lanes = self._slots.open_lanes(self._node.lanes[kind], self._now_s())
             if not lanes:
@@ -202,14 +202,20 @@ class AsyncWorker:
         if dry and not self._is_watching and not self._until_idle:
             self._is_watching = True
             self._start_task(nursery, partial(self._watch, dry))
-        pause_s = WAIT_S if len(dry) == len(KINDS) else min(WAIT_S, self._slots.change_s(now_s) + 0.001)
+        if len(dry) < len(KINDS):
+            pause_s = min(WAIT_S, self._slots.change_s(now_s) + 0.001)
+        else:
+            pause_s = IDLE_PAUSE_S if self._slots.is_empty and self._is_watching else WAIT_S
         await self._signal.wait(timeout_s=pause_s)
 
     async def _watch(self, kinds: Sequence[str]) -> None:
         """Wait for messages of some kinds, then wake the dispatcher."""
         try:
-            lanes = [lane for kind in kinds for lane in self._slots.open_lanes(self._node.lanes[kind], self._now_s())]
-            await self._queue.wait(lanes, timeout_s=WAIT_S)
+            all_lanes = [lane for kind in kinds for lane in self._node.lanes[kind]]
+            lanes = self._slots.open_lanes(all_lanes, self._now_s())
+            # While nothing is running, no other kind can run dry, so the next message of any kind ends the watch.
+            is_idle = self._slots.is_empty and len(kinds) == len(KINDS) and len(lanes) == len(all_lanes)
+            await self._queue.wait(lanes, timeout_s=IDLE_WAIT_S if is_idle else WAIT_S)
         except Exception as error:
             self._take_failure(error)
         finally:

@@ -55,6 +55,8 @@ from apcore.remote.records import COPY_KEPT_S_MAX
 from apcore.vocab import Document, Reference
 
 __all__ = [
+    "IDLE_PAUSE_S",
+    "IDLE_WAIT_S",
     "WAIT_S",
     "AsyncFactory",
     "AsyncNodeOptions",
@@ -67,7 +69,11 @@ __all__ = [
 ]
 
 WAIT_S: Final = 0.25
-"""The longest wait for messages, after which an idle worker looks whether `Node.stop` was called."""
+"""The longest wait for messages in a thread, and the longest pause of a busy worker."""
+IDLE_PAUSE_S: Final = 0.5
+"""The longest time after which an idle worker looks whether `Node.stop` was called, or its time is over."""
+IDLE_WAIT_S: Final = 5.0
+"""The longest time for which an idle worker relies on the queue to report a message that is due."""
 _DEFAULT: Final = FetchPolicy()
 _SET_ELSEWHERE: Final = {
     "addresses": "addresses= of the node",

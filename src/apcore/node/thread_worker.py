@@ -26,7 +26,7 @@ from apcore.federation.reconcile import reconcile
 from apcore.federation.slots import Job, Slots, WorkerPolicy
 from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back
-from apcore.node.binding import WAIT_S, Pace
+from apcore.node.binding import IDLE_PAUSE_S, IDLE_WAIT_S, WAIT_S, Pace
 from apcore.ports import Crew, LeasedMessage
 
 __all__ = ["HandlingNode", "SequentialWorker", "ThreadWorker"]
@@ -179,7 +179,7 @@ class ThreadWorker:
         for number in range(len(KINDS)):
             kind = KINDS[(self._turn + number) % len(KINDS)]
             limit = min(self._slots.free(kind, self._now_s()), _BATCH)
-            if not limit or (kind in self._dry and not self._slots.is_empty):
+            if not limit or (kind in self._dry and (self._is_watching or not self._slots.is_empty)):
                 continue
             lanes = self._slots.open_lanes(self._node.lanes[kind], self._now_s())
             if not lanes:
@@ -221,7 +221,7 @@ class ThreadWorker:
         dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
         if len(dry) == len(KINDS) and self._slots.is_empty and not self._is_reconciling and not self._is_watching:
             # No message is running, so no thread can report anything: wait for the queue in this thread.
-            self._queue.wait(self._slots.open_lanes(self._node.all_lanes, now_s), timeout_s=WAIT_S)
+            self._wait_idle(self._slots.open_lanes(self._node.all_lanes, now_s), now_s)
             self._dry.clear()
             return
         # A worker that ends when idle does not watch: the watch would outlast the work, and the end waits for it.
@@ -230,6 +230,14 @@ class ThreadWorker:
             self._is_watching = self._try_start(partial(self._watch, dry, lanes))
         pause_s = WAIT_S if len(dry) == len(KINDS) else self._slots.change_s(now_s) + 0.001
         self._run_reports(min(pause_s, WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
+
+    def _wait_idle(self, lanes: Sequence[str], began_s: float) -> None:
+        """Wait until the queue reports that a message may be due, and look at times whether the work must end."""
+        ends_s = began_s + (IDLE_WAIT_S if len(lanes) == len(self._node.all_lanes) else WAIT_S)
+        while not self._node.is_stopped and (now_s := self._now_s()) < ends_s and not self._pace.is_over(now_s):
+            self._queue.wait(lanes, timeout_s=IDLE_PAUSE_S)
+            if self._now_s() - now_s < IDLE_PAUSE_S:  # it ended early: a message may be due
+                return
 
     def _run_reports(self, timeout_s: float) -> None:
         """Wait for reports from other threads, and run them."""

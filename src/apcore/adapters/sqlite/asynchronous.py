@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from threading import local
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from apcore.adapters.sqlite.batches import WriteBatches
 from apcore.adapters.sqlite.groupcommit import Work
@@ -24,6 +23,7 @@ from apcore.adapters.sqlite.port import (
     extend_work,
     get_work,
     lease_work,
+    next_due_work,
     scan_work,
     settle_work,
 )
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncSqliteStore"]
 
 T = TypeVar("T")
-
-_SLICE_S: Final = 0.1
-"""The longest time that a thread goes on waiting for messages after its caller has been cancelled."""
 
 
 class AsyncSqliteStore:
@@ -119,13 +116,23 @@ class AsyncSqliteStore:
         return await self._runtime.thread(lambda: self._store.depth(lanes), lane="port")
 
     async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        """See `MessageQueue.wait`."""
+        """See `MessageQueue.wait`. A commit on the same loop ends it at once."""
         check_lanes(lanes)
-        deadline = time.monotonic() + timeout_s
-        while (remaining_s := deadline - time.monotonic()) > 0:
-            look = partial(self._store.wait_for, lanes, timeout_s=min(remaining_s, _SLICE_S))
-            if await self._runtime.thread(look, lane="port"):
-                return
+        deadline, closings, pace = time.monotonic() + timeout_s, self._store.closings, self._store.pace
+        with as_queue_failures(), self._batches.watched() as commits:
+            change = await self._change()
+            due = await self._read(next_due_work(lanes))
+            while (pause_s := min(pace.pause_s, self._store.due_in_s(due), deadline - time.monotonic())) > 0:
+                await commits.wait(timeout_s=pause_s)
+                if self._store.closings != closings:
+                    return
+                latest_change = await self._change()
+                if latest_change is None or latest_change != change:
+                    change = latest_change
+                    pace.quicken()
+                    due = await self._read(next_due_work(lanes))
+                else:
+                    pace.slow_down()
 
     async def aclose(self) -> None:
         """See `KvStore.close`. Closes the blocking store too."""
@@ -138,6 +145,12 @@ class AsyncSqliteStore:
         if batches is None:
             batches = self._of_thread.batches = WriteBatches(self._store.write_all, self._runtime)
         return batches
+
+    async def _change(self) -> int | None:
+        try:
+            return self._store.change_at_once()
+        except WouldWait:
+            return await self._runtime.thread(self._store.change, lane="port")
 
     async def _queue_write(self, work: Work[T], *, wakes: bool) -> T:
         with as_queue_failures():

@@ -9,7 +9,8 @@ The tasks of a batch do not affect each other: each gets its own result or error
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from math import inf
 from threading import Event, Lock
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -92,6 +93,17 @@ class WriteBatches:
         self._runtime = runtime
         self._waiting: list[_Write[Any]] = []
         self._is_led = False
+        self._watchers: set[AsyncSignal] = set()
+
+    @contextmanager
+    def watched(self) -> Generator[AsyncSignal]:
+        """Return a signal that is set after each write on this loop that may make a message due."""
+        signal = self._runtime.signal()
+        self._watchers.add(signal)
+        try:
+            yield signal
+        finally:
+            self._watchers.discard(signal)
 
     async def write(self, work: Work[T], *, wakes: bool) -> T:
         """Run ``work`` in a transaction, and return its result once the transaction is committed.
@@ -138,7 +150,13 @@ class WriteBatches:
             self._leave(batch)
             raise
         self._hand_on()
+        self._hand_out(batch)
+
+    def _hand_out(self, batch: _Batch) -> None:
         batch.hand_out()
+        if any(write.wakes for write in batch.writes):
+            for signal in self._watchers:
+                signal.set()
 
     def _leave(self, batch: _Batch | None) -> None:
         """Hand on the lead of a leader that was cancelled, and see to the others of its batch."""
@@ -149,7 +167,7 @@ class WriteBatches:
             self._hand_on()
         elif batch.ended.is_set():
             self._hand_on()
-            batch.hand_out()
+            self._hand_out(batch)
         else:
             self._hand_on(batch)
 

@@ -45,6 +45,7 @@ __all__ = [
     "extend_work",
     "get_work",
     "lease_work",
+    "next_due_work",
     "scan_work",
     "settle_work",
 ]
@@ -177,6 +178,11 @@ def enqueue_work(messages: Sequence[Message]) -> Work[None]:
 def any_due_work(lanes: Sequence[str]) -> Work[bool]:
     """Return the work that finds out whether a message is due."""
     return lambda cursor, now: queue.any_due(cursor, lanes, now)
+
+
+def next_due_work(lanes: Sequence[str]) -> Work[float | None]:
+    """Return the work that finds the time at which the first message is due."""
+    return lambda cursor, _: queue.next_due(cursor, lanes)
 
 
 def lease_work(lanes: Sequence[str], limit: int, lease_s: float) -> Work[list[LeasedMessage]]:
