@@ -26,7 +26,7 @@ from apcore.federation import Severity
 from apcore.federation.inbox import inbox_requests
 from apcore.federation.inbox.addressee_rules import local_actors_named
 from apcore.federation.inbox.parse import read_incoming
-from apcore.federation.path_templates import Router, parse_route
+from apcore.federation.path_templates import PathMatcher, parse_route
 from apcore.federation.request_signers import parse_signatures, signer_hosts
 from apcore.federation.snapshot import Snapshot
 from apcore.http import Headers, Request, same_origin
@@ -50,8 +50,8 @@ PATH_SEGMENTS = ["a", "b", "users", "alice", "@bob", "x1", "", "%61", "%", "..",
 # --- routes ---------------------------------------------------------------------------------------------------------
 
 
-def add_routes(templates: Iterable[str]) -> Router[str]:
-    router: Router[str] = Router()
+def add_routes(templates: Iterable[str]) -> PathMatcher[str]:
+    router: PathMatcher[str] = PathMatcher()
     for template in templates:
         try:
             router.add(parse_route(template), template)

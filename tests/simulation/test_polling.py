@@ -60,28 +60,28 @@ class Day:
     pushes: int = 0
 
     def begin(self) -> None:
-        chance = random.Random(self.seed)
+        rng = random.Random(self.seed)
         for number in range(SOURCES):
             source = Source(
                 self.web,
                 f"source{number}.example",
                 paging=PAGINGS[number % 3],
-                page_size=chance.choice([3, 5, 20]),
+                page_size=rng.choice([3, 5, 20]),
                 embeds=number % 4 != 3,
                 sends_validators=number % 5 != 4,
             )
-            self.rates[source.here] = 0.0 if number < 8 else chance.choice([0.1, 0.5, 2.0])
+            self.rates[source.here] = 0.0 if number < 8 else rng.choice([0.1, 0.5, 2.0])
             self.sources.append(source)
-            for _ in range(chance.randrange(4)):
+            for _ in range(rng.randrange(4)):
                 self._publish(source)
         for number in range(READERS):
             reader = Reader(self.web, f"https://reader{number}.example", polls=POLICY)
             for source in self.sources:
-                _ = reader.node.subscribe(chance.choice([source.actor, source.outbox]), history=3)
+                _ = reader.node.subscribe(rng.choice([source.actor, source.outbox]), history=3)
             self.readers.append(reader)
 
     def play(self) -> None:
-        chance = random.Random(self.seed + 1)
+        rng = random.Random(self.seed + 1)
         self.begin()
         for tick in range(DAYS * 86400 // STEP_S):
             hours = STEP_S / 3600
@@ -89,38 +89,38 @@ class Day:
                 self.first_requests = {source.here: len(source.statuses) for source in self.sources}
             for source in self.sources:
                 if source.answer is None:
-                    if chance.random() < self.rates[source.here] * hours:
+                    if rng.random() < self.rates[source.here] * hours:
                         self._publish(source)
-                        self._push(source, chance)
-                    if chance.random() < 0.02 * hours:
-                        source.answer = chance.choice(OUTAGES)
-                elif chance.random() < 2 * hours:
+                        self._push(source, rng)
+                    if rng.random() < 0.02 * hours:
+                        source.answer = rng.choice(OUTAGES)
+                elif rng.random() < 2 * hours:
                     source.answer = None
             for entry in self.published:
                 entry.reachable_s += STEP_S if entry.source.answer is None else 0
             for reader in self.readers:
-                if tick and chance.random() < 0.01:
-                    self._crash(reader, chance)
+                if tick and rng.random() < 0.01:
+                    self._crash(reader, rng)
                 _ = reader.node.work(until_idle=True)
             self.web.runtime.moment += timedelta(seconds=STEP_S)
 
     def _publish(self, source: Source) -> None:
         self.published.append(Published(source, source.publish(), self.web.runtime.moment))
 
-    def _push(self, source: Source, chance: random.Random) -> None:
-        if chance.random() < 0.5:
+    def _push(self, source: Source, rng: random.Random) -> None:
+        if rng.random() < 0.5:
             activity = {"@context": "https://www.w3.org/ns/activitystreams", **source.items[0]}
             for reader in self.readers:
                 self.pushes += 1
-                response = source.peer.deliver(reader.node, activity, to=chance.choice([None, "rita"]))
+                response = source.peer.deliver(reader.node, activity, to=rng.choice([None, "rita"]))
                 assert response.status == 202
 
-    def _crash(self, reader: Reader, chance: random.Random) -> None:
+    def _crash(self, reader: Reader, rng: random.Random) -> None:
         """Let a worker of the reader die in the middle of a poll."""
         for leased in reader.node.run(lease_lanes(lanes_for(POLL), limit=3)):
             op = handle(reader.node.site(), leased)
             try:
-                reader.node.run(crash_before(op, chance.randrange(1, 25)))
+                reader.node.run(crash_before(op, rng.randrange(1, 25)))
             except Crash:
                 self.crashes += 1
 

@@ -249,8 +249,9 @@ def play(seed: int) -> tuple[Simulation, list[Server]]:
     for server in servers:
         _ = sim.node(server.origin, server.boot, signer=OneKey())
     meet(sim, servers)
-    failed, lost, late, twice, slow = (random.choice((0.0, 0.1, 0.2)) for _ in range(5))
-    sim.faults = Faults(by_kind={Fetch: Odds(failed=failed, lost=lost, late=late / 4, twice=twice, slow=slow)})
+    rates = [random.choice((0.0, 0.1, 0.2)) for _ in range(5)]
+    odds = Odds(failed=rates[0], lost=rates[1], late=rates[2] / 4, twice=rates[3], slow=rates[4])
+    sim.faults = Faults(by_kind={Fetch: odds})
     for _ in range(random.randint(4, ACTIONS_MAX)):
         server, other, *rest = random.sample(servers, len(servers))
         if rest and random.random() < 0.15:

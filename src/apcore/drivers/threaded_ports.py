@@ -34,6 +34,7 @@ from apcore.ports import (
     StoreKey,
     Transport,
     Write,
+    check_lanes,
 )
 
 __all__ = ["async_queue", "async_signer", "async_store", "async_transport", "store_on_loop", "threaded_store"]
@@ -82,6 +83,7 @@ class _ThreadedQueue(_Threaded):
         return await self._call(partial(self._port.depth, lanes))
 
     async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
+        check_lanes(lanes)
         # `never_waits` does not cover `wait`, so it always gets a thread.
         remaining_s = timeout_s
         while (slice_s := min(remaining_s, _WAIT_SLICE_S)) > 0:

@@ -73,7 +73,7 @@ class Origins:
         return origin if self.has(origin) else None
 
     def find_by_handle_host(self, url: str, /) -> Origin | None:
-        """Return the origin whose handles have the authority of ``url``. None for any other or invalid URL."""
+        """Return the origin with handles at the authority of ``url``. None for any other or invalid URL."""
         try:
             origin = parse_url(url).origin
         except RequestError:

@@ -22,7 +22,7 @@ Data = TypeVar("Data", default=None)
 
 REGISTRATIONS: Final = frozenset(
     {
-        *("actor", "object", "collection", "managed_collection", "relay"),
+        *("actor", "actor_path", "object", "collection", "managed_collection", "relay"),
         *("handle", "profile", "resource", "link", "links"),
         *("on", "on_error", "side_effect", "switch_off"),
         *("follows", "blocks", "may_change", "authenticate_client", "on_document"),

@@ -7,8 +7,8 @@ name another actor or another author.
   audience of both.
 - An id of the activity, or of an object to be created, is replaced by a new one (§6).
 - An Update may be partial: members that it leaves out stay, and a null removes a member (§6.3).
-- An activity that names nobody is delivered to nobody. A Follow, an Undo or an answer to a Follow reaches the actor
-  that it is about.
+- An activity without recipients is stored and not delivered. A Follow, an Undo or an answer to a Follow reaches the
+  actor that it is about.
 """
 
 from __future__ import annotations

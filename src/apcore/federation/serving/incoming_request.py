@@ -109,7 +109,7 @@ class RequestMatcher:
         self._misdirected = MisdirectedLog(origins)
 
     def find_discovered(self, url: str) -> Origin | None:
-        """Return the origin whose handles have the host of ``url``, if that is the address of a discovery document."""
+        """Return the origin with handles at the host of ``url``, if that is the address of a discovery document."""
         origin = self._origins.find_by_handle_host(url)
         if origin is None:
             return None

@@ -67,7 +67,7 @@ def load_own_document(site: Site, uri: str, *, origins: Origins) -> Op[Document 
 
 
 def _actor_route(site: Site, profile: str) -> Op[RouteMatch | None]:
-    """Return the route of the actor whose profile page is at an address of ours."""
+    """Return the route of the actor with a profile page at an address of ours."""
     try:
         named = yield from find_actor(site, profile)
     except ActorGone as error:
