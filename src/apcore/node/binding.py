@@ -51,6 +51,7 @@ from apcore.ports import (
     Transport,
 )
 from apcore.remote import FetchPolicy, prune_copies
+from apcore.remote.parsed import ParsedDocuments
 from apcore.remote.records import COPY_KEPT_S_MAX
 from apcore.vocab import Document, Reference
 
@@ -84,6 +85,7 @@ _SET_ELSEWHERE: Final = {
     "refresh": "the node",
     "allowance": "the node for each job",
     "on_document": "on_document of the Federation",
+    "parsed": "the node",
     "until": "the node for each look-up",
 }
 _DURATIONS: Final = tuple(
@@ -194,6 +196,7 @@ class Bound(Generic[Data]):
             _LOG.warning("%s", finding.text)
         self.federation: Final = federation
         self._has_queue: Final = has_queue
+        self._parsed: Final = ParsedDocuments()
         self.addresses: Final = addresses
         self._fetching: Final = FetchPolicy() if fetching is None else _checked(fetching)
         if not blocking and worker.slots == 0:
@@ -288,6 +291,7 @@ class Bound(Generic[Data]):
             vocabulary=self.federation.vocabulary,
             unknown_contexts=self.federation.unknown_contexts,
             budgets=self.federation.budgets,
+            parsed=self._parsed,
             refresh=partial(request_refresh, origin) if origin is not None and self._has_queue else None,
         )
 

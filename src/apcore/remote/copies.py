@@ -33,6 +33,7 @@ from apcore.remote.records import (
     FAILED_LOADS,
     ORIGIN_DOCUMENTS,
     OWNED_DOCUMENTS,
+    PUBLIC_VIEWER,
     TOMBSTONES,
     AddressKey,
     CachedDocument,
@@ -115,24 +116,24 @@ def read_address(uri: str, *, viewer: str | None) -> Op[AddressRecords]:
 
     Asks for: one `Get`.
     """
-    key, public_key = DocumentKey.of(uri, viewer=viewer), DocumentKey.of(uri, viewer=None)
-    address = AddressKey.of(uri)
-    entry, public_entry, change_entry, tombstone_entry, alias_entry, failure_entry = yield from Get(
-        (
-            CACHED_DOCUMENTS.key(key),
-            CACHED_DOCUMENTS.key(public_key),
-            DOCUMENT_CHANGES.key(DocumentChangeKey.of(uri)),
-            TOMBSTONES.key(address),
-            DOCUMENT_ALIASES.key(address),
-            FAILED_LOADS.key(key),
-        )
-    )
+    key = DocumentKey.of(uri, viewer=viewer)
+    address = AddressKey(key.uri_digest)
+    keys = [
+        CACHED_DOCUMENTS.key(key),
+        DOCUMENT_CHANGES.key(DocumentChangeKey(key.uri_digest)),
+        TOMBSTONES.key(address),
+        DOCUMENT_ALIASES.key(address),
+        FAILED_LOADS.key(key),
+    ]
+    if viewer is not None:
+        keys.append(CACHED_DOCUMENTS.key(DocumentKey(key.uri_digest, PUBLIC_VIEWER)))
+    entry, change_entry, tombstone_entry, alias_entry, failure_entry, *public_entries = yield from Get(keys)
     # The full address is compared each time, since the key is only its digest.
     stored = _decoded(CACHED_DOCUMENTS, entry, uri)
     change: DocumentChange | None = _decoded(DOCUMENT_CHANGES, change_entry, uri)
     own = None if stored is None or _is_outdated(stored, change) else stored
     copy = own
-    if viewer is not None:
+    for public_entry in public_entries:
         shared = _decoded(CACHED_DOCUMENTS, public_entry, uri)
         if shared is not None and shared.provenance != "fetched" and not _is_outdated(shared, change):
             copy = shared if own is None or own.fetched < shared.fetched else own

@@ -20,6 +20,7 @@ A failed write to the cache is ignored, since the document was loaded all the sa
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from attrs import evolve, field, frozen
 
@@ -37,7 +38,7 @@ from apcore.http import (
     parse_url,
     validators_of,
 )
-from apcore.ports import Put, Write
+from apcore.ports import Entry, Put, StoreKey, Write
 from apcore.remote.contexts import read_with_contexts
 from apcore.remote.copies import (
     AddressRecords,
@@ -59,6 +60,7 @@ from apcore.remote.records import (
     CACHED_DOCUMENTS,
     DOCUMENT_ALIASES,
     DOCUMENT_CHANGES,
+    PUBLIC_VIEWER,
     TOMBSTONES,
     AddressKey,
     CachedDocument,
@@ -77,6 +79,7 @@ __all__ = [
     "cached_owners",
     "changed_document",
     "delivered_copy",
+    "find_fresh",
     "freshness_of",
     "load",
     "load_changed",
@@ -179,9 +182,66 @@ def load_from(
         # moved for good.
         if fetched.has_moved and ident == str(fetched.url):
             alias = DocumentAlias(uri=records.uri, target=ident, at=now)
+            yield from _forget(records)
         records = yield from read_address(ident, viewer=records.viewer)
         raise_if_gone(records)
     return (yield from _cache(records, confirmed, loaded, policy, alias=alias))
+
+
+def find_fresh(uri: str, *, viewer: str | None, policy: FetchPolicy) -> Op[LoadedDocument | None]:
+    """Return the document at the canonical address ``uri`` if a copy that ``viewer`` may use is fresh, else None.
+
+    This is the short way to the common case: None also stands for all others, a tombstone or an alias among them.
+
+    Asks for: one `Get`, and `Now` if there is a copy.
+    """
+    change_entry, tombstone_entry, *entries = yield from Get(_common_keys(uri, viewer))
+    if tombstone_entry is not None or not any(entries):
+        return None
+    now = yield from Now()
+    changed = None if change_entry is None else DOCUMENT_CHANGES.decode(change_entry.value).at
+    best: LoadedDocument | None = None
+    for number, candidate in enumerate(entries):
+        if candidate is None:
+            continue
+        copy, document = _read_entry(candidate, policy)
+        if copy.uri != uri or now >= copy.fresh_until or (changed is not None and copy.fetched <= changed):
+            continue
+        if (number and copy.provenance == "fetched") or (best is not None and copy.fetched <= best.fetched):
+            continue
+        if document is None:
+            best = yield from loaded_from(copy, policy)
+            _remember(candidate, copy, best.document, policy)
+        else:
+            best = LoadedDocument(document, parse_url(copy.url), copy.fetched, copy.body, cached=True)
+    return best
+
+
+# The digests of an address cost as much as the read itself.
+@lru_cache(maxsize=512)
+def _common_keys(uri: str, viewer: str | None) -> tuple[StoreKey, ...]:
+    """Return the keys of the change, the tombstone and the copies of an address: the viewer's own, then everyone's."""
+    key = DocumentKey.of(uri, viewer=viewer)
+    keys = [
+        DOCUMENT_CHANGES.key(DocumentChangeKey(key.uri_digest)),
+        TOMBSTONES.key(AddressKey(key.uri_digest)),
+        CACHED_DOCUMENTS.key(key),
+    ]
+    if viewer is not None:
+        keys.append(CACHED_DOCUMENTS.key(DocumentKey(key.uri_digest, PUBLIC_VIEWER)))
+    return tuple(keys)
+
+
+def _read_entry(entry: Entry, policy: FetchPolicy) -> tuple[CachedDocument, Document | None]:
+    """Return the copy in an entry, and its document if it was read lately."""
+    parsed = None if policy.parsed is None else policy.parsed.find(entry)
+    return (CACHED_DOCUMENTS.decode(entry.value), None) if parsed is None else parsed
+
+
+def _remember(entry: Entry, copy: CachedDocument, document: Document, policy: FetchPolicy) -> None:
+    # A fetched context may change, and the meaning of the document with it.
+    if policy.parsed is not None and policy.unknown_contexts == "ignore":
+        policy.parsed.add(entry, copy, document)
 
 
 def raise_if_gone(records: AddressRecords) -> None:
@@ -195,12 +255,16 @@ def raise_if_gone(records: AddressRecords) -> None:
 def load_kept(uri: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[LoadedDocument | None]:
     """Return the document with the id ``uri`` if the cache is fresh, or None where `load` would ask the origin.
 
-    Asks for: one `Get` and `Now`.
+    Asks for: one `Get` and `Now` if it is fresh; else one more of each.
 
     Raises:
         Gone: The document is known to be gone.
     """
-    records = yield from read_known(str(parse_url(uri)), viewer=viewer_of(identity))
+    address, viewer = str(parse_url(uri)), viewer_of(identity)
+    fresh_document = yield from find_fresh(address, viewer=viewer, policy=policy)
+    if fresh_document is not None:
+        return fresh_document
+    records = yield from read_known(address, viewer=viewer)
     now = yield from Now()
     raise_if_gone(records)
     if records.copy is None or now >= records.copy.fresh_until:

@@ -33,7 +33,7 @@ from apcore.http import parse_url
 from apcore.ports import Check
 from apcore.remote.copies import AddressRecords, read_address, read_known
 from apcore.remote.dialects import Identity
-from apcore.remote.documents import LoadedDocument, load_from, loaded_from, raise_if_gone, viewer_of
+from apcore.remote.documents import LoadedDocument, find_fresh, load_from, loaded_from, raise_if_gone, viewer_of
 from apcore.remote.errors import Forbidden, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
 from apcore.remote.records import FAILED_LOADS, CachedDocument, FailedLoad
 from apcore.remote.retrieval import FetchPolicy
@@ -73,46 +73,71 @@ def load_unless_failed(
     While the origin cannot be reached or answers 429 or 5xx, a stale copy is returned, for as long as its `Freshness`
     allows. With ``fresh``, the origin is asked in any case, and its failure is raised.
 
-    Asks for: one `Get` and `Now` if the cache is fresh. Else also all of `load`, and a commit if it failed, or if it
-    had failed before.
+    Asks for: one `Get` and `Now` if the cache is fresh. Else one more of each, all of `load`, and a commit if it
+    failed, or if it had failed before.
 
     Raises:
         ApcoreError: As `load`. An error that is raised again says until when, and has that as ``retry_after_s`` if it
             is `Unavailable`, `NotFound` or `Forbidden`.
     """
-    records = yield from read_known(str(parse_url(uri)), viewer=viewer_of(identity))
+    address, viewer = str(parse_url(uri)), viewer_of(identity)
+    if fresh:
+        records = yield from read_address(address, viewer=viewer)
+    else:
+        fresh_document = yield from find_fresh(address, viewer=viewer, policy=policy)
+        if fresh_document is not None:
+            return fresh_document
+        records = yield from read_known(address, viewer=viewer)
     now = yield from Now()
     raise_if_gone(records)
-    if fresh and records.uri != str(parse_url(uri)):
-        records = yield from read_address(str(parse_url(uri)), viewer=viewer_of(identity))
-    copy, failure = records.copy, counting_failure(records)
     if not fresh:
-        if copy is not None and now < copy.fresh_until:
-            return (yield from loaded_from(copy, policy))
-        if failure is not None and now < failure.retry_at:
-            error = _repeated_error(failure, now)
-            if copy is not None and may_use_stale(copy, error, now):
-                return (yield from loaded_from(copy, policy))
-            raise error
-        # A copy that was delivered to everyone is nobody's to refresh, so it is loaded anew.
-        is_usable = copy is not None and now < copy.fresh_until + _duration(copy.stale_ms)
-        if copy is not None and is_usable and copy is records.own and policy.refresh is not None:
-            yield from policy.refresh(records.uri, records.viewer)
-            return (yield from loaded_from(copy, policy))
+        usable_document = yield from _use_copy(records, now, policy)
+        if usable_document is not None:
+            return usable_document
     try:
         loaded = yield from load_from(records, now, policy=policy, identity=identity, fresh=fresh)
     except (RemoteError, Unavailable) as error:
-        if type(error) in FIRST_PAUSE_S and policy.unauthenticated_client is None:
-            new_failure = _failure_of(error, records.uri, failure, now)
-            yield from _remember(records, new_failure)
-            if isinstance(error, NotFound | Forbidden):
-                error.retry_after_s = (new_failure.retry_at - now).total_seconds()
-        if not fresh and copy is not None and may_use_stale(copy, error, now):
+        yield from _remember_failure(records, error, now, policy)
+        copy = None if fresh else records.copy
+        if copy is not None and may_use_stale(copy, error, now):
             return (yield from loaded_from(copy, policy))
         raise
     if records.failure_entry is not None:
         yield from _remember(records, None)
     return loaded
+
+
+def _use_copy(records: AddressRecords, now: datetime, policy: FetchPolicy) -> Op[LoadedDocument | None]:
+    """Return the document if a copy may be used without asking its origin, else None.
+
+    Raises:
+        ApcoreError: The origin failed, and is not asked again yet.
+    """
+    copy, failure = records.copy, counting_failure(records)
+    if copy is not None and now < copy.fresh_until:
+        return (yield from loaded_from(copy, policy))
+    if failure is not None and now < failure.retry_at:
+        error = _repeated_error(failure, now)
+        if copy is not None and may_use_stale(copy, error, now):
+            return (yield from loaded_from(copy, policy))
+        raise error
+    # A copy that was delivered to everyone is nobody's to refresh, so it is loaded anew.
+    is_usable = copy is not None and now < copy.fresh_until + _duration(copy.stale_ms)
+    if copy is None or not is_usable or copy is not records.own or policy.refresh is None:
+        return None
+    yield from policy.refresh(records.uri, records.viewer)
+    return (yield from loaded_from(copy, policy))
+
+
+def _remember_failure(
+    records: AddressRecords, error: RemoteError | Unavailable, now: datetime, policy: FetchPolicy
+) -> Op[None]:
+    if type(error) not in FIRST_PAUSE_S or policy.unauthenticated_client is not None:
+        return
+    failure = _failure_of(error, records.uri, counting_failure(records), now)
+    yield from _remember(records, failure)
+    if isinstance(error, NotFound | Forbidden):
+        error.retry_after_s = (failure.retry_at - now).total_seconds()
 
 
 def may_use_stale(copy: CachedDocument, error: ApcoreError, now: datetime) -> bool:

@@ -37,6 +37,7 @@ from apcore.remote.budgets import DEFAULT_BUDGETS, Budgets, FetchAllowance, Unau
 from apcore.remote.dialects import Identity, knock_and_remember
 from apcore.remote.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
 from apcore.remote.freshness import FreshnessRule, freshness_by_type
+from apcore.remote.parsed import ParsedDocuments
 from apcore.vocab import Document, Vocabulary
 
 __all__ = ["FetchPolicy", "FetchedResponse", "check_status", "check_target", "fetch"]
@@ -110,6 +111,8 @@ class FetchPolicy:
         default=None, eq=False, repr=False
     )
     """The operation that is run before the content of a copy changes; see `Federation.on_document`."""
+    parsed: ParsedDocuments | None = field(default=None, eq=False, repr=False)
+    """The documents that were read lately; None to read each copy anew."""
     fetches_a_job: int = 100
     """The most requests, redirects included, that one run of a handler may cause by resolving references."""
     allowance: FetchAllowance | None = field(default=None, eq=False, repr=False)
