@@ -53,6 +53,7 @@ __all__ = [
     "lease_lanes",
     "lease_work",
     "leave",
+    "named_origin",
     "origin_of",
     "put_back",
     "put_off",
@@ -213,6 +214,15 @@ def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = Non
         yield from leave(leased)
         return None
     return origin
+
+
+def named_origin(leased: LeasedMessage, ours: Callable[[Origin], bool]) -> Origin | None:
+    """Return the origin that a message names, if it is ours. `origin_of` decides about all other messages."""
+    try:
+        origin = read_wake(leased.message).by
+    except ContractError:
+        return None
+    return origin if origin is not None and ours(origin) else None
 
 
 def _origin_in(entry: Entry) -> str:

@@ -30,7 +30,7 @@ from apcore.federation.serving.serve import Served, serve
 from apcore.federation.site import Site
 from apcore.federation.slots import SLOTS, WorkerPolicy
 from apcore.federation.time_limits import HANDLER_LIMIT_S, LEASE_S
-from apcore.federation.worker import fail_overdue, handle, origin_of, put_off
+from apcore.federation.worker import fail_overdue, handle, named_origin, origin_of, put_off
 from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.async_worker import AsyncWorker
@@ -172,8 +172,11 @@ class AsyncNode(AsyncNodeMethods[Data]):
         origin = self._origin_of(request)
         if origin is None:
             return Elsewhere.NOT_OURS
-        async with self.entered() as data:
-            served = await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+        if callable(self._data):
+            async with self.entered() as data:
+                served = await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+        else:
+            served = await self.run(serve(self.site(origin, self._data), request, has_pages=has_pages))
         queue = self.ports.queue
         if request.method == "POST" and queue is not None and self._idle_watch.is_due(self.ports.runtime.monotonic_s()):
             with suppress(Unavailable):
@@ -290,8 +293,10 @@ class AsyncNode(AsyncNodeMethods[Data]):
     async def handle_leased(self, leased: LeasedMessage, /) -> None:
         """See `Node.handle_leased`."""
         try:
-            origin = await self.run(origin_of(leased, self.origins.has))
-            if origin is not None:
+            origin = named_origin(leased, self.origins.has) or await self.run(origin_of(leased, self.origins.has))
+            if origin is not None and not callable(self._data):
+                await self.run(handle(self.site(origin, self._data), leased))
+            elif origin is not None:
                 async with self.entered() as data:
                     await self.run(handle(self.site(origin, data), leased))
         except Unavailable as error:

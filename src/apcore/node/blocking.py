@@ -27,7 +27,7 @@ from apcore.federation.serving.serve import Served, serve
 from apcore.federation.site import Site
 from apcore.federation.slots import SLOTS, WorkerPolicy
 from apcore.federation.time_limits import HANDLER_LIMIT_S, LEASE_S
-from apcore.federation.worker import fail_overdue, handle, origin_of, put_off
+from apcore.federation.worker import fail_overdue, handle, named_origin, origin_of, put_off
 from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.binding import Data, Factory, NodeOptions, address_tuple
@@ -321,7 +321,7 @@ class Node(NodeMethods[Data]):
         """
         ports = self.ports if has_ended is None else attrs.evolve(self.ports, has_ended=has_ended)
         try:
-            origin = run(origin_of(leased, self.origins.has), ports)
+            origin = named_origin(leased, self.origins.has) or run(origin_of(leased, self.origins.has), ports)
             if origin is not None:
                 with self.entered() as data:
                     run(handle(self.site(origin, data), leased), ports)

@@ -11,6 +11,7 @@ An embedded object is a document too. It shares the `Reading` of the outer one.
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -202,15 +203,22 @@ class Document:
 
         A received document is copied as received. A document of our own, or one taken out of another, gets its context.
         """
+        return deepcopy(self._with_context())
+
+    def to_bytes(self) -> bytes:
+        """Return `to_json` as bytes: JSON in ASCII without white space. This saves the copy."""
+        return json.dumps(self._with_context(), separators=(",", ":")).encode("ascii")
+
+    def _with_context(self) -> dict[str, Any]:
         is_own = bool(self.reading.made_of)
         if "@context" in self.tree or (self.outer and not is_own):
-            return deepcopy(self.tree)
+            return self.tree
         context = self.reading.context
         if context is None and (is_own or self.reading.translated):
             from apcore.vocab.writer import minimal_context  # this module needs `documents`
 
             context = minimal_context(self)
-        return deepcopy(self.tree if context is None else {"@context": context, **self.tree})
+        return self.tree if context is None else {"@context": context, **self.tree}
 
     @override
     def __eq__(self, other: object) -> bool:

@@ -14,7 +14,6 @@ it holds whether or not the row of the activity is replaced or switched off.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -68,7 +67,7 @@ def keep_delivered(received: Received) -> Op[None]:
 def _keep(received: Received, document: Document, viewer: str | None, now: datetime) -> Op[None]:
     writes = yield from delivered_copy(
         document,
-        json.dumps(document.to_json(), separators=(",", ":")).encode(),
+        document.to_bytes(),
         owner=received.actor,
         viewer=viewer,
         now=now,
