@@ -16,7 +16,6 @@ SMALL = {
     "outages": "asked by authentication and by delivery, which must not import each other",
     "received_writes": "pending writes that both rooms note, below the unit of work",
     "outbox.push_policy": "the decision to push, which publishing and relays share",
-    "serving.responses": "the last step of each answer, with the constants that every door to it shares",
     "serving.page_names": "two inverse functions, with a property test of their own",
     "subscriptions.pace": "the budget of a host, apart from the schedule, which has no effects",
     "unit_setup": "joins the site and the unit of work, which must not import each other",

@@ -173,10 +173,15 @@ class _Range:
         return 3 + len(required) if all(pair in offered.parameters for pair in required) else 0
 
 
-def _parse_accept(accept: str) -> list[_Range]:
+def _parse_accept(accept: str) -> tuple[_Range, ...]:
     """Parse up to the first malformed member: everything after it is doubtful."""
+    return _parse_ranges(accept[:_ACCEPT_LENGTH_MAX])
+
+
+# Clients send few different fields. The cache is bounded, as is the text.
+@lru_cache(maxsize=128)
+def _parse_ranges(text: str) -> tuple[_Range, ...]:
     ranges: list[_Range] = []
-    text = accept[:_ACCEPT_LENGTH_MAX]
     position = 0
     while position < len(text):
         try:
@@ -191,10 +196,10 @@ def _parse_accept(accept: str) -> list[_Range]:
             continue
         parameters = tuple(pair for pair in media_type.parameters if pair[0] != "q")
         ranges.append(_Range(MediaType(media_type.type, media_type.subtype, parameters), float(weight or 1)))
-    return ranges
+    return tuple(ranges)
 
 
-def _best(ranges: list[_Range], offered: MediaType) -> tuple[int, float]:
+def _best(ranges: Sequence[_Range], offered: MediaType) -> tuple[int, float]:
     """Return specificity and weight of the most specific range for this type (RFC 9110 §12.5.1)."""
     return max(
         ((fit, media_range.weight) for media_range in ranges if (fit := media_range.specificity(offered))),

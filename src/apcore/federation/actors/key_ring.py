@@ -83,11 +83,8 @@ class KeyRing:
     @classmethod
     def read(cls, actor: str, entry: Entry) -> KeyRing:
         """Read the ring of ``actor`` from the entry that holds it."""
-        record = KEY_RINGS.decode(entry.value)
-        keys = tuple(
-            OwnKey(key.name, key.kind, actor, key.public, key.created, key.generation, key.until) for key in record.keys
-        )
-        return cls(actor, keys, record.generation, entry)
+        keys, generation = _stored_keys(actor, entry.value)
+        return cls(actor, keys, generation, entry)
 
     @property
     def unchanged_check(self) -> Check:
@@ -178,6 +175,16 @@ def key_members(keys: Sequence[OwnKey]) -> dict[str, Any]:
             multikey["expires"] = key.until.isoformat(timespec="seconds").replace("+00:00", "Z")
         members.setdefault("assertionMethod", []).append(multikey)
     return members
+
+
+# They depend on nothing but the stored bytes, which are read each time. Only local keys enter these caches.
+@lru_cache(maxsize=4096)
+def _stored_keys(actor: str, value: bytes) -> tuple[tuple[OwnKey, ...], int]:
+    record = KEY_RINGS.decode(value)
+    keys = tuple(
+        OwnKey(key.name, key.kind, actor, key.public, key.created, key.generation, key.until) for key in record.keys
+    )
+    return keys, record.generation
 
 
 # Parsing a key costs more than the rest of an actor's document. Only local keys enter these caches, never a peer's.
