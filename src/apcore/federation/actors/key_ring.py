@@ -27,11 +27,11 @@ from apcore.federation.actors.generations import (
 )
 from apcore.federation.actors.records import KEY_RINGS, KeyRingKey, KeyRingRecord, StoredKey
 from apcore.federation.site import Site
-from apcore.ports import Check, Entry, KeyKind, Put
+from apcore.ports import Check, Entry, KeyKind, Put, StoreKey
 from apcore.remote import Identity
 from apcore.signatures import read_spki
 
-__all__ = ["KEY_FRAGMENTS", "KeyRing", "OwnKey", "key_members"]
+__all__ = ["KEY_FRAGMENTS", "KeyRing", "OwnKey", "key_members", "key_ring_key"]
 
 KEY_FRAGMENTS: Final[dict[KeyKind, str]] = {"rsa-2048": "main-key", "ed25519": "ed25519-key"}
 """The fragments of the ids of a generation's keys, by kind, in the order in which they are made."""
@@ -89,7 +89,7 @@ class KeyRing:
     @property
     def unchanged_check(self) -> Check:
         """The check that the stored keys have not changed since they were read."""
-        return Check(KEY_RINGS.key(KeyRingKey.of(self.actor)), None if self.entry is None else self.entry.version)
+        return Check(key_ring_key(self.actor), None if self.entry is None else self.entry.version)
 
     def to_put(self) -> Put:
         """Return the write that stores the keys."""
@@ -153,6 +153,11 @@ class KeyRing:
     def without(self, names: Sequence[str]) -> KeyRing:
         """Return the ring without the keys with these names."""
         return evolve(self, keys=tuple(key for key in self.keys if key.name not in names))
+
+
+def key_ring_key(actor: str) -> StoreKey:
+    """Return the store key of the ring of an actor."""
+    return KEY_RINGS.key(KeyRingKey.of(actor))
 
 
 def key_members(keys: Sequence[OwnKey]) -> dict[str, Any]:

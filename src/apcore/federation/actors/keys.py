@@ -16,8 +16,8 @@ from typing import Final
 
 from apcore.effects import DropKey, Get, MakeKey, Now, Op, commit
 from apcore.errors import ContractError, Unavailable
-from apcore.federation.actors.key_ring import KEY_FRAGMENTS, KeyRing, OwnKey
-from apcore.federation.actors.records import KEY_RINGS, KEY_WINDOWS, KeyRingKey, KeyWindow, KeyWindowKey
+from apcore.federation.actors.key_ring import KEY_FRAGMENTS, KeyRing, OwnKey, key_ring_key
+from apcore.federation.actors.records import KEY_WINDOWS, KeyWindow, KeyWindowKey
 from apcore.federation.site import Site
 from apcore.ports import Check, digest_part
 from apcore.remote import Identity
@@ -47,22 +47,22 @@ def read_key_ring(actor: str) -> Op[KeyRing | None]:
 
     Effects: one `Get`.
     """
-    [entry] = yield from Get((KEY_RINGS.key(KeyRingKey.of(actor)),))
+    [entry] = yield from Get((key_ring_key(actor),))
     return None if entry is None else KeyRing.read(actor, entry)
 
 
-def own_keys(site: Site, actor_uri: str) -> Op[tuple[OwnKey, ...]]:
+def own_keys(site: Site, actor_uri: str, *, ring: KeyRing | None = None) -> Op[tuple[OwnKey, ...]]:
     """Return the published keys of an actor, the signing RSA key first. Make them if the actor has none.
 
-    The caller checks first that the actor exists.
+    The caller checks first that the actor exists, and may pass the ``ring`` that it has just read.
 
-    Effects: one `Get`, and `Now` if a key has been replaced. The first time also another `Get` and `Now`, those
-    of `make_generation`, and two commits.
+    Effects: one `Get` without a ring, and `Now` if a key has been replaced. The first time also another `Get` and
+    `Now`, those of `make_generation`, and two commits.
 
     Raises:
         KeysCapped: The actor has no keys, and too many actors got keys in this window.
     """
-    ring = yield from read_key_ring(actor_uri)
+    ring = ring or (yield from read_key_ring(actor_uri))
     if ring is None:
         if actor_uri != site.instance_uri:
             yield from _reserve(site, actor_uri)
@@ -72,7 +72,7 @@ def own_keys(site: Site, actor_uri: str) -> Op[tuple[OwnKey, ...]]:
     return ring.published((yield from Now()))
 
 
-def signing_key(site: Site, actor_uri: str, *, prefer: str | None = None) -> Op[OwnKey]:
+def signing_key(site: Site, actor_uri: str, *, prefer: str | None = None, ring: KeyRing | None = None) -> Op[OwnKey]:
     """Return the RSA key with which HTTP requests of an actor are signed.
 
     If the RSA key named ``prefer`` is still published, return that one. Effects: see `own_keys`.
@@ -81,7 +81,7 @@ def signing_key(site: Site, actor_uri: str, *, prefer: str | None = None) -> Op[
         ContractError: The actor is deleted, and its keys are retired.
         KeysCapped: See `own_keys`.
     """
-    keys = yield from own_keys(site, actor_uri)
+    keys = yield from own_keys(site, actor_uri, ring=ring)
     rsa_keys = [key for key in keys if key.kind == "rsa-2048"]
     if not rsa_keys:
         raise ContractError(f"{actor_uri} has no key to sign with: it is deleted, and its keys are retired")

@@ -111,6 +111,11 @@ class Backlog:
         return lines
 
     @property
+    def first(self) -> list[WaitingDelivery]:
+        """The delivery that is tried first, or none."""
+        return next(([delivery] for delivery in self.due if delivery.line not in self.due_ms_by_line), [])
+
+    @property
     def is_full(self) -> bool:
         """Whether there may be more deliveries behind those that are due."""
         return len(self.due) >= STEP_DELIVERIES_MAX

@@ -80,18 +80,22 @@ class _Step:
 def deliver(site: Site, leased: LeasedMessage) -> Op[None]:
     """Make up to 20 deliveries of the backlog that a message of the lane `DELIVER` names.
 
-    Asks for: `Now`, one `Get` and two `Scan`s; for each four deliveries as `SendingMaterial.attempt`, and `Now`; one
+    Asks for: `Now`, two `Scan`s and one `Get`; for each four deliveries as `SendingMaterial.attempt`, and `Now`; one
     `Scan` if the host cannot be reached; one commit for every second that the step takes.
     """
     name = read_wake(leased.message).peer or ""
     now = yield from Now()
-    blank_host = Host(name)
-    peer_host = parse_origin(blank_host.origin).host
-    host_entries = yield from read_all((*blank_host.keys, *suspension_keys(site, peer_host)))
-    host = blank_host.with_entries(host_entries)
-    suspended = suspension_in(site, peer_host, host_entries[len(blank_host.keys) :])
     backlog = yield from read_backlog(name, now)
-    step = _Step(site, leased, host, backlog, SendingMaterial(site), backlog.may_leave_deliveries)
+    blank_host, material = Host(name), SendingMaterial(site)
+    peer_host = parse_origin(blank_host.origin).host
+    # The first attempt is made alone, so its entries are read here.
+    host_keys, rule_keys = blank_host.keys, suspension_keys(site, peer_host)
+    material_keys = material.missing_keys(backlog.first)
+    entries = yield from read_all((*host_keys, *material_keys, *rule_keys))
+    host = blank_host.with_entries(entries)
+    material.add_entries(material_keys, entries[len(host_keys) : len(host_keys) + len(material_keys)])
+    suspended = suspension_in(site, peer_host, entries[len(host_keys) + len(material_keys) :])
+    step = _Step(site, leased, host, backlog, material, backlog.may_leave_deliveries)
     due_in_s = host.due_in_s(now)
     # A delivery may be given up without an attempt of its own, if it was too old already when its host failed.
     # Otherwise a dead host, or too many deliveries that are aimed at one, would keep a backlog for ever. An aimed

@@ -57,6 +57,8 @@ class DeliveryRecord(StoredRecord):
     created: datetime
     origin: str
     """The origin of ours that sends it."""
+    actor: str | None = None
+    """The actor of ours that sends it. None in the records of earlier releases."""
     line: str | None = member("about", default=None)
     """The digest of the object that the activity is about. None for an activity without one."""
     attempts: int = 0

@@ -14,14 +14,14 @@ from attrs import define, evolve, field, frozen
 
 from apcore.effects import Get, Op, Raised, gather
 from apcore.errors import ContractError, RemoteError, Unavailable
-from apcore.federation.actors.key_ring import OwnKey
+from apcore.federation.actors.key_ring import KeyRing, OwnKey, key_ring_key
 from apcore.federation.actors.keys import signing_key
 from apcore.federation.followers_sync import followers_field
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, post
 from apcore.federation.outbox.backlog import WaitingDelivery
 from apcore.federation.outbox.records import FOLLOWER_DIGESTS, SENT_ACTIVITIES, SendingKey, SentRecord
 from apcore.federation.site import Site
-from apcore.ports import Entry
+from apcore.ports import Entry, StoreKey
 from apcore.remote import Dialect
 
 __all__ = ["ROUND_MAX", "SendingMaterial"]
@@ -50,21 +50,36 @@ class SendingMaterial:
     site: Site
     unable_senders: set[str] = field(factory=set[str])
     """Senders whose keys cannot sign now. An empty string stands for a sender that could not be read."""
-    _entries: dict[str, Sequence[Entry | None]] = field(factory=dict[str, Sequence[Entry | None]])
-    """The entries of the activity and of the followers' digests, by the name of the sending."""
+    _entries: dict[StoreKey, Entry | None] = field(factory=dict[StoreKey, Entry | None])
+    """The entries of activities, of followers' digests and of the keys of senders."""
     _keys: dict[tuple[str, str | None], OwnKey] = field(factory=dict[tuple[str, str | None], OwnKey])
     """The signing keys, by the sender and the name of the preferred key."""
+
+    def missing_keys(self, deliveries: Sequence[WaitingDelivery]) -> list[StoreKey]:
+        """Return the keys of the entries that some deliveries need and that were not read before."""
+        keys: dict[StoreKey, None] = {}
+        for delivery in deliveries:
+            name = SendingKey(delivery.name)
+            keys |= dict.fromkeys((SENT_ACTIVITIES.key(name), FOLLOWER_DIGESTS.key(name)))
+            if delivery.record.actor is not None:
+                keys[key_ring_key(delivery.record.actor)] = None
+        return [key for key in keys if key not in self._entries]
+
+    def add_entries(self, keys: Sequence[StoreKey], entries: Sequence[Entry | None]) -> None:
+        """Take the entries of some `missing_keys`."""
+        self._entries.update(zip(keys, entries, strict=True))
 
     def attempt(
         self, deliveries: Sequence[WaitingDelivery], known_dialect: Dialect | None, now: datetime
     ) -> Op[list[AttemptResult]]:
         """Attempt up to `ROUND_MAX` deliveries at the same time, first in ``known_dialect``.
 
-        Asks for: one `Get` for all activities that were not read before; as `signing_key` for each new sender; and as
-        `post`.
+        Asks for: one `Get` for all entries that were not read before; as `post`; and as `signing_key` for a sender that
+        the delivery does not name, or that has no keys.
         """
         try:
-            yield from self._read_activities(deliveries)
+            if keys := self.missing_keys(deliveries):
+                self.add_entries(keys, (yield from Get(keys)))
         except Unavailable as error:
             self.unable_senders.add("")
             return [AttemptResult(AttemptOutcome.NOT_ASKED, str(error)) for _ in deliveries]
@@ -75,16 +90,9 @@ class SendingMaterial:
         attempts = iter((yield from _overlap(posts)))
         return [next(attempts) if isinstance(one, _PreparedDelivery) else one for one in prepared]
 
-    def _read_activities(self, deliveries: Sequence[WaitingDelivery]) -> Op[None]:
-        names = [name for name in dict.fromkeys(delivery.name for delivery in deliveries) if name not in self._entries]
-        if names:
-            keys = [SendingKey(name) for name in names]
-            entries = yield from Get([*map(SENT_ACTIVITIES.key, keys), *map(FOLLOWER_DIGESTS.key, keys)])
-            pairs = zip(entries[: len(names)], entries[len(names) :], strict=True)
-            self._entries.update(zip(names, pairs, strict=True))
-
     def _prepare(self, delivery: WaitingDelivery) -> Op[_PreparedDelivery | AttemptResult]:
-        entry, digests = self._entries[delivery.name]
+        name = SendingKey(delivery.name)
+        entry, digests = self._entries[SENT_ACTIVITIES.key(name)], self._entries[FOLLOWER_DIGESTS.key(name)]
         if entry is None:
             return AttemptResult(AttemptOutcome.REFUSED, "the activity is not stored any more")
         sender = ""
@@ -111,7 +119,9 @@ class SendingMaterial:
     def _key(self, sender: str, prefer: str | None) -> Op[OwnKey]:
         key = self._keys.get((sender, prefer))
         if key is None:
-            key = self._keys[sender, prefer] = yield from signing_key(self.site, sender, prefer=prefer)
+            entry = self._entries.get(key_ring_key(sender))
+            ring = None if entry is None else KeyRing.read(sender, entry)
+            key = self._keys[sender, prefer] = yield from signing_key(self.site, sender, prefer=prefer, ring=ring)
         return key
 
     def _post(self, prepared: _PreparedDelivery, known_dialect: Dialect | None, now: datetime) -> Op[AttemptResult]:

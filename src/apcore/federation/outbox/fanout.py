@@ -133,7 +133,9 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
         key = DeliveryKey.of(_backlog(site, owner), record.order, sending.name, inbox)
         aimed_delivery = deliveries_to_move.get(inbox)
         if aimed_delivery is None:
-            delivery = DeliveryRecord(inbox=inbox, created=now, origin=str(site.origin), line=record.line)
+            delivery = DeliveryRecord(
+                inbox=inbox, created=now, origin=str(site.origin), actor=record.actor, line=record.line
+            )
             batch += Batch(writes=[DELIVERIES.put(key, delivery)])
         else:
             # A delivery moves between backlogs only if no worker has changed it since it was read.
