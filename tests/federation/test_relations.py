@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from apcore import Federation, Node
 from apcore.effects import Op, commit_batch
 from apcore.federation.outbox.pending_writes import flush
-from apcore.federation.relations.actions import note_follow
+from apcore.federation.relations.actions import block, note_action, note_follow
 from apcore.federation.relations.statements import RELATION_EVENTS, UNDO_EVENTS
 from apcore.federation.relations.stored import own_requests_collection, read_relation, requests_collection
 from apcore.federation.relations.table import (
@@ -180,16 +180,20 @@ def test_overtaken_activity_changes_nothing(event: RelationEvent, later: Relatio
         assert after.state is before.state
 
 
-def test_follow_and_block_of_the_same_moment_do_not_both_count() -> None:
+@pytest.mark.parametrize("is_follow_first", [True, False], ids=["Follow", "Block"])
+def test_follow_and_block_of_the_same_moment_do_not_both_count(is_follow_first: bool) -> None:
     node = relation_node()
 
-    def note_follow_only() -> Op[Batch]:
+    def note_only() -> Op[Batch]:
         scope = unit_of_work_for(node.site(), seed=bytes(16))
-        _ = yield from note_follow(scope, THEM, "alice")
+        if is_follow_first:
+            _ = yield from note_action(scope, block, THEM, "alice")
+        else:
+            _ = yield from note_follow(scope, THEM, "alice")
         return (yield from flush(node.site(), scope))
 
-    batch = node.run(note_follow_only())
-    _ = node.block(THEM, by="alice")
+    batch = node.run(note_only())
+    _ = node.follow(THEM, by="alice") if is_follow_first else node.block(THEM, by="alice")
     assert node.run(commit_batch(batch)) is False
 
 

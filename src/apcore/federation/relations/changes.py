@@ -210,9 +210,11 @@ class _Settling:
             self._add_write(LEGACY_FOLLOWS.delete(LegacyFollowKey.of(relation.us, relation.them)))
         is_remembered = relation.direction is Direction.INBOUND and relation.last_received is not None
         is_blank = relation.state is RelationState.NONE and not is_remembered
-        if is_blank and relation.entry is None and key not in self.checks:
-            return
+        is_unwritten = is_blank and relation.entry is None and key not in self.checks
+        # A Block finds nothing to end, but a Follow that is committed at the same moment must not pass unseen.
         self.check_unchanged(relation)
+        if is_unwritten:
+            return
         ttl_s = _ttl_s(relation)
         self._add_write(RELATIONS.delete(key) if is_blank else RELATIONS.put(key, relation.new_record, ttl_s=ttl_s))
 
