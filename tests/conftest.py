@@ -136,3 +136,13 @@ def postgres_server():
     server = PostgresServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """Return a Redis server of this process."""
+    from database_servers import RedisServer
+
+    server = RedisServer()
+    yield server
+    server.close()

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import Any
 import pytest
 
 from apcore.adapters.postgres.store import PostgresStore
+from apcore.adapters.redis.store import RedisStore
 
-__all__ = ["PostgresServer", "require_program"]
+__all__ = ["DatabaseServer", "PostgresServer", "RedisServer", "require_program"]
 
 _START_S = 60.0
 
@@ -99,8 +101,9 @@ class PostgresServer(DatabaseServer):
             connection.execute("CREATE DATABASE site OWNER site")
 
     def start(self) -> None:
-        # A killed postmaster leaves its lock file, which could name the process of another program by now.
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        # A killed postmaster leaves its lock files, which could name the process of another program by now.
+        for lock in (self._data / "postmaster.pid", *self.folder.glob(".s.PGSQL.*.lock")):
+            lock.unlink(missing_ok=True)
         options = (
             f"-c listen_addresses='' -k {self.folder} -c max_connections=300 -c logging_collector=off "
             f"-c fsync={'on' if self._fsync else 'off'} -c full_page_writes={'on' if self._fsync else 'off'}"
@@ -113,7 +116,11 @@ class PostgresServer(DatabaseServer):
         except FileNotFoundError:
             return
         postmaster = int(text.splitlines()[0])
-        pids = [postmaster, *children_of(postmaster)]
+        try:
+            os.kill(postmaster, signal.SIGSTOP)  # so that it starts no more processes
+        except ProcessLookupError:
+            return
+        pids = [*children_of(postmaster), postmaster]
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -121,7 +128,7 @@ class PostgresServer(DatabaseServer):
                 continue
         moments = threading.Event()
         # A restart is possible once the last process has let go of the shared memory.
-        while any(Path(f"/proc/{pid}/exe").exists() or _is_running(pid) for pid in pids):
+        while any(_is_running(pid) for pid in pids):
             moments.wait(0.002)
 
     def connect(self, **parameters: Any) -> Any:
@@ -154,7 +161,65 @@ class PostgresServer(DatabaseServer):
                 timeout=_START_S,
                 **self._owner,
             )
-        assert done.returncode == 0, (self.folder / "output").read_text()
+        log = self.folder / "log"
+        assert done.returncode == 0, (self.folder / "output").read_text() + (log.read_text() if log.exists() else "")
+
+
+class RedisServer(DatabaseServer):
+    """A Redis server without TCP, which keeps what it has acknowledged."""
+
+    def __init__(self, *options: str) -> None:
+        self._program = require_program("redis-server")
+        super().__init__()
+        self.socket = self.folder / "socket"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        durable = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
+        self._process = subprocess.Popen(
+            [
+                *(str(self._program), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)),
+                *("--save", "", "--logfile", str(self.folder / "log"), *durable, *self._options),
+            ],
+            stdin=subprocess.DEVNULL,
+        )
+        moments, ends = threading.Event(), time.monotonic() + _START_S
+        while not self._answers():
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < ends, "the server does not answer"
+            moments.wait(0.005)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def command(self, *words: Any) -> Any:
+        """Run one command."""
+        import redis
+
+        with redis.Redis(unix_socket_path=str(self.socket), protocol=2) as client:
+            return client.execute_command(*words)
+
+    def new_url(self, **options: str) -> str:
+        query = {"socket": "yes", "prefix": f"{{{self._name()}}}:", **options}
+        return f"redis://{self.socket}?" + "&".join(f"{name}={value}" for name, value in query.items())
+
+    def open(self, url: str, clock: Callable[[], float] | None = None) -> RedisStore:
+        from apcore.adapters.redis.urls import parse_url
+
+        return RedisStore(parse_url(url), clock=clock)
+
+    def _answers(self) -> bool:
+        import redis
+
+        try:
+            return bool(self.command("PING"))
+        except redis.RedisError:
+            return False
 
 
 def _is_running(pid: int) -> bool:

@@ -23,7 +23,7 @@ CHECKS = [*store_checks(examples=EXAMPLES), *queue_checks(examples=EXAMPLES), *a
 pytestmark = pytest.mark.usefixtures("database_server")
 
 
-@pytest.fixture(params=["postgres"])
+@pytest.fixture(params=["postgres", "redis"])
 def database_server(request):
     return request.getfixturevalue(f"{request.param}_server")
 

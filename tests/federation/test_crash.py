@@ -4,8 +4,9 @@ A few kills come with every test run. Set the number of kills for more::
 
     APCORE_CRASH_KILLS=50 python -m pytest tests/federation/test_crash.py
 
-Each round starts a server (uvicorn) and a worker as processes on one SQLite file, and posts signed activities over
-sockets until both have been killed, each at a moment of its own. For every activity, the listener records it in a
+Each round starts a server (uvicorn) and a worker as processes on one store, and posts signed activities over sockets
+until both have been killed, each at a moment of its own. The stores are SQLite, PostgreSQL and Redis. The servers of
+the latter two are killed too, once in four rounds. For every activity, the listener records it in a
 collection and sends a Like. At the end, one more worker finishes the remaining work. Then:
 
 - every activity that was answered with 202 is in the collection once; any other at most once;
@@ -31,7 +32,7 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -144,9 +145,55 @@ def kill_at_random_moment(process: subprocess.Popen[bytes], random: Random, prog
         assert process.wait() == -signal.SIGKILL
 
 
-def run_round(origin: str, path: Path, ahead_s: float, random: Random, sender: Sender) -> None:
+class Engine(Protocol):
+    """The database of a store, which a test may kill."""
+
+    url: str
+    kills: int
+
+    def crash(self, random: Random) -> None:
+        """Kill the database and start it again, now and then."""
+
+
+class SqliteEngine:
+    """A file, which has no server."""
+
+    kills = 0
+
+    def __init__(self, path: Path) -> None:
+        self.url = f"sqlite:///{path}"
+
+    def crash(self, random: Random) -> None:
+        pass
+
+
+class ServerEngine:
+    """A database server, which is killed once in four rounds."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.url: str = server.new_url()
+        self.rounds = self.kills = 0
+
+    def crash(self, random: Random) -> None:
+        self.rounds += 1
+        if self.rounds % 4 == 1:
+            threading.Event().wait(random.random() * 0.1)
+            self.server.kill()
+            self.server.start()
+            self.kills += 1
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    if request.param == "sqlite":
+        return SqliteEngine(tmp_path / "a.db")
+    return ServerEngine(request.getfixturevalue(f"{request.param}_server"))
+
+
+def run_round(origin: str, engine: Engine, ahead_s: float, random: Random, sender: Sender) -> None:
     command = [sys.executable, str(SCRIPT)]
-    arguments = [origin, str(path), str(ahead_s)]
+    arguments = [origin, engine.url, str(ahead_s)]
     server, worker = (
         subprocess.Popen([*command, role, *arguments], stdout=subprocess.PIPE) for role in ("serve", "work")
     )
@@ -159,28 +206,36 @@ def run_round(origin: str, path: Path, ahead_s: float, random: Random, sender: S
             process.kill()
             errors.append(error)
 
+    def crash(seed: float) -> None:
+        try:
+            engine.crash(Random(seed))
+        except BaseException as error:
+            errors.append(error)
+
     jobs: list[tuple[subprocess.Popen[bytes], float, Callable[[], int]]] = [
         (worker, random.random(), lambda: len(sender.peer.received)),
         (server, random.random(), lambda: len(sender.answered)),
     ]
     random.shuffle(jobs)
     together = random.random() < 0.5
+    crashing = threading.Thread(target=crash, args=(random.random(),))
+    crashing.start()
     threads = [threading.Thread(target=kill, args=job) for job in jobs]
     for thread in threads:
         thread.start()
         if not together and thread is threads[0]:
             thread.join()
-    for thread in threads:
+    for thread in (*threads, crashing):
         thread.join()
     if errors:
         raise errors[0]
 
 
-def finish(origin: str, path: Path, ahead_s: float) -> list[str]:
+def finish(origin: str, url: str, ahead_s: float) -> list[str]:
     """Process the remaining work and return the listener's notes."""
     pending_kinds = {"in-todo", "send", "out", "out-retry"}
     for round_number in range(20):
-        store = store_at(str(path), ahead_s + round_number * LATER_S)
+        store = store_at(url, ahead_s + round_number * LATER_S)
         with Node(federation, origin, store, addresses=LOOPBACK_OPEN) as node:
             node.work(until_idle=True)
             if not any(store.scan((prefix,), limit=1) for prefix in pending_kinds):
@@ -197,11 +252,12 @@ def finish(origin: str, path: Path, ahead_s: float) -> list[str]:
     pytest.fail("the remaining work does not end")
 
 
-def test_acknowledged_activities_take_effect_once_despite_crashes(tmp_path):
+@pytest.mark.long
+def test_acknowledged_activities_take_effect_once_despite_crashes(engine):
     seed = Random().randrange(10**9)
     sys.stdout.write(f"seed {seed}\n")
     random = Random(seed)
-    path, rounds = tmp_path / "a.db", max(1, KILLS // 2)
+    rounds = max(1, KILLS // 2)
     with reserved_ports(1) as [port], peer_on_loopback() as peer:
         origin = f"http://127.0.0.1:{port}"
         sender = Sender(peer, origin)
@@ -210,12 +266,12 @@ def test_acknowledged_activities_take_effect_once_despite_crashes(tmp_path):
             rounds_run = 0
             # On a busy machine, servers may be killed before their first answer: run more rounds.
             while rounds_run < rounds or (len(sender.answered) < rounds and rounds_run < rounds + MORE_ROUNDS_MAX):
-                run_round(origin, path, rounds_run * LATER_S, random, sender)
+                run_round(origin, engine, rounds_run * LATER_S, random, sender)
                 rounds_run += 1
         finally:
             sender.stopping.set()
             sender.thread.join()
-        notes = Counter(item.partition(" ")[0] for item in finish(origin, path, rounds_run * LATER_S))
+        notes = Counter(item.partition(" ")[0] for item in finish(origin, engine.url, rounds_run * LATER_S))
         delivered = list(peer.received)
 
     assert len(sender.answered) >= rounds, "too few activities were answered"
@@ -233,10 +289,12 @@ def test_acknowledged_activities_take_effect_once_despite_crashes(tmp_path):
     assert len(likes) == len(notes)
     assert {len(ids) for ids in likes.values()} == {1}, "an activity was liked under two ids"
     assert {len(variants) for variants in bodies.values()} == {1}, "an id had two bodies"
-    assert max(posts.values()) <= 1 + rounds_run, "a Like was repeated more often than workers were killed"
+    kills = rounds_run + engine.kills
+    assert max(posts.values()) <= 1 + kills, "a Like was repeated more often than workers and databases were killed"
     repeated_posts = sum(posts.values()) - len(posts)
     sys.stdout.write(
-        f"{2 * rounds_run} kills, {len(sender.answered)} answered, {len(delivered)} deliveries, "
+        f"{2 * rounds_run} kills and {engine.kills} of the database, "
+        f"{len(sender.answered)} answered, {len(delivered)} deliveries, "
         f"{repeated_posts} of them repeated\n"
         f"{json.dumps(sender.statuses)}\n"
     )

@@ -19,6 +19,7 @@ from apcore.federation.wake_ups import DELIVER, KINDS, kind_of_lane, lane_of, la
 from apcore.federation.worker import LANES, lease_work, origin_of
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.node import AsyncNode, Node
+from apcore.node.binding import BackOff
 from apcore.ports import Check, LeasedMessage, Message, Put
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
@@ -433,19 +434,64 @@ def test_slow_peer_does_not_delay_messages_that_were_leased_later() -> None:
     assert out.post.urls[-1].startswith(X)
 
 
-def test_error_of_the_store_reaches_the_caller_of_work() -> None:
-    out = Outgoing()
+class Down(MemoryStore):
+    """A store that fails for the first times that a worker leases."""
 
-    class Down(MemoryStore):
-        def lease(self, *_: Any, **__: Any) -> Any:
+    failures = 2
+
+    def lease(self, *args: Any, **options: Any) -> Any:
+        if self.failures:
+            self.failures -= 1
             raise StoreUnavailable("it is down")
+        return super().lease(*args, **options)
+
+
+def test_error_of_the_store_reaches_the_caller_of_limited_work() -> None:
+    out = Outgoing()
 
     async def main() -> None:
         async with AsyncNode(out.federation, HERE, Down(), transport=out.post, signer=ReusedKeys()) as node:
-            await node.work()
+            await node.work(until_idle=True)
 
     with pytest.raises(StoreUnavailable, match="down"):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("slots", [0, 8], ids=["sequential", "in threads"])
+def test_blocking_worker_goes_on_when_the_store_is_back(monkeypatch, slots: int) -> None:
+    monkeypatch.setattr("apcore.node.binding.BACK_OFF_S_MIN", 0.01)
+    out, store = Outgoing(), Down()
+    with Node(out.federation, HERE, store, transport=out.post, signer=ReusedKeys(), slots=slots) as node:
+        store.wait = lambda *_, **__: None if store.failures else node.stop()  # type: ignore[method-assign]
+        node.work()
+    assert store.failures == 0
+
+
+def test_async_worker_goes_on_when_the_store_is_back(monkeypatch) -> None:
+    monkeypatch.setattr("apcore.node.binding.BACK_OFF_S_MIN", 0.01)
+    out, store = Outgoing(), Down()
+
+    async def main() -> None:
+        async with AsyncNode(out.federation, HERE, store, transport=out.post, signer=ReusedKeys()) as node:
+            store.wait = lambda *_, **__: None if store.failures else node.stop()  # type: ignore[method-assign]
+            await node.work()
+
+    asyncio.run(main())
+    assert store.failures == 0
+
+
+def test_pauses_of_a_worker_grow_to_a_bound_and_start_anew_after_a_success() -> None:
+    back_off = BackOff()
+    now_s, pauses = 0.0, []
+    for _ in range(7):
+        pauses.append(back_off.begin(now_s))
+        assert back_off.is_on(now_s)
+        assert back_off.begin(now_s) == pauses[-1], "a failure during a pause counted"
+        now_s += pauses[-1]
+        assert not back_off.is_on(now_s)
+    assert pauses == [1, 2, 4, 8, 16, 16, 16]
+    back_off.end()
+    assert back_off.begin(now_s) == 1
 
 
 @pytest.mark.parametrize("refused", [*({number} for number in range(6)), set(range(1, 100)), set(range(100))])

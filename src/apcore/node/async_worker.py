@@ -17,13 +17,13 @@ from typing import Final, Protocol, TypeVar
 
 from apcore.drivers import AsyncPorts, require_port
 from apcore.effects import Op
-from apcore.errors import Unavailable
+from apcore.errors import QueueUnavailable, StoreUnavailable, Unavailable
 from apcore.federation.origins import Origins
 from apcore.federation.reconcile import reconcile
 from apcore.federation.slots import Job, Slots, WorkerPolicy
 from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back
-from apcore.node.binding import IDLE_PAUSE_S, IDLE_WAIT_S, WAIT_S, Pace
+from apcore.node.binding import IDLE_PAUSE_S, IDLE_WAIT_S, WAIT_S, BackOff, Pace
 from apcore.ports import AsyncNursery, LeasedMessage
 
 __all__ = ["AsyncWorker", "HandlingNode"]
@@ -32,7 +32,6 @@ T = TypeVar("T")
 
 _BATCH: Final = 20
 """The number of messages leased at a time. It leaves some for other workers on the same queue."""
-_CALM_S: Final = 1.0
 """The pause before the next lease after the queue has failed while messages are running."""
 _TICK_S: Final = 1.0
 _HAND_BACK_S: Final = 5.0
@@ -107,7 +106,9 @@ class AsyncWorker:
         """Kinds for which the last lease returned fewer messages than its limit."""
         self._turn = 0
         self._is_watching = self._is_reconciling = False
-        self._calm_until_s = -inf
+        self._back_off = BackOff()
+        self._goes_on = not until_idle and limit_s is None
+        """Whether the worker outlasts a store or queue that is away, since only `Node.stop` ends it."""
         self._failure: Exception | None = None
         self._cancelled_leases: list[LeasedMessage] = []
         """Messages whose handlers were cancelled, and whose leases are handed back."""
@@ -173,6 +174,7 @@ class AsyncWorker:
             if not lanes:
                 continue
             leases = await self._node.run(lease_lanes(lanes, limit=limit, lease_s=self._policy.lease_s))
+            self._back_off.end()
             if len(leases) < limit:
                 self._dry.add(kind)
             else:
@@ -197,6 +199,9 @@ class AsyncWorker:
     async def _pause(self, nursery: AsyncNursery) -> None:
         """Wait until a slot is free, a message may be due, or `WAIT_S` has passed."""
         now_s = self._now_s()
+        if self._is_calm():
+            await self._signal.wait(timeout_s=WAIT_S)
+            return
         dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
         # A worker that ends when idle does not watch: the watch would outlast the work, and the end waits for it.
         if dry and not self._is_watching and not self._until_idle:
@@ -246,15 +251,16 @@ class AsyncWorker:
         self._task_cancels[key] = nursery.start(run)
 
     def _take_failure(self, error: Exception) -> None:
-        """End the run with an error, unless the error is a passing one and messages are running."""
-        if isinstance(error, Unavailable) and not self._slots.is_empty:
-            _LOG.warning("the queue failed, and is leased from again after %g s: %s", _CALM_S, error)
-            self._calm_until_s = self._now_s() + _CALM_S
+        """End the run with an error, unless it is a passing one, and the worker goes on or messages are running."""
+        passes = isinstance(error, (StoreUnavailable, QueueUnavailable)) and self._goes_on
+        if passes or (isinstance(error, Unavailable) and not self._slots.is_empty):
+            pause_s = self._back_off.begin(self._now_s())
+            _LOG.warning("no message can be leased or begun, the next try follows after %.1f s: %s", pause_s, error)
         elif self._failure is None:
             self._failure = error
 
     def _is_calm(self) -> bool:
-        return self._now_s() < self._calm_until_s
+        return self._back_off.is_on(self._now_s())
 
     # --- running messages -------------------------------------------------------------------------------------------
 

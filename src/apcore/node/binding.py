@@ -61,6 +61,7 @@ __all__ = [
     "WAIT_S",
     "AsyncFactory",
     "AsyncNodeOptions",
+    "BackOff",
     "Bound",
     "Data",
     "Factory",
@@ -96,6 +97,8 @@ _DURATIONS: Final = tuple(
 RECONCILE_S: Final = 60.0
 WATCH_S: Final = 60.0
 IDLE_S_MAX: Final = 120.0
+BACK_OFF_S_MIN: Final = 1.0
+BACK_OFF_S_MAX: Final = 16.0
 _LOG: Final = logging.getLogger("apcore.node")
 
 T = TypeVar("T")
@@ -495,6 +498,32 @@ class Pace:
             return False
         self._reconcile_s = now_s + RECONCILE_S
         return True
+
+
+class BackOff:
+    """The pauses of a worker after failures of its store or queue: one second, doubled by each further failure.
+
+    Times are in seconds of a monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self._until_s = -inf
+        self._pause_s = BACK_OFF_S_MIN
+
+    def begin(self, now_s: float) -> float:
+        """Begin a pause after a failure, and return its length. During a pause, further failures change nothing."""
+        if not self.is_on(now_s):
+            self._until_s = now_s + self._pause_s
+            self._pause_s = min(2 * self._pause_s, BACK_OFF_S_MAX)
+        return self._until_s - now_s
+
+    def is_on(self, now_s: float) -> bool:
+        """Check whether a pause is going on."""
+        return now_s < self._until_s
+
+    def end(self) -> None:
+        """Note a success: the next pause is short again."""
+        self._pause_s = BACK_OFF_S_MIN
 
 
 def address_tuple(to: str | Sequence[str] | None) -> tuple[str, ...] | None:

@@ -307,7 +307,8 @@ class Node(NodeMethods[Data]):
 
         Raises:
             ConfigurationError: The node has no origin.
-            Unavailable: The queue failed while no message was running.
+            Unavailable: The queue failed while no message was running, and ``until_idle`` or ``limit_s`` is given.
+                Without them, the worker pauses and goes on: after a second, then twice as long, up to 16 s.
         """
         self._check_works()
         if self.worker_policy.slots == 0:

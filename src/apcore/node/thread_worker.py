@@ -20,13 +20,13 @@ from typing import Final, Protocol, TypeVar
 
 from apcore.drivers import Ports, require_port
 from apcore.effects import Op
-from apcore.errors import Unavailable
+from apcore.errors import QueueUnavailable, StoreUnavailable, Unavailable
 from apcore.federation.origins import Origins
 from apcore.federation.reconcile import reconcile
 from apcore.federation.slots import Job, Slots, WorkerPolicy
 from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back
-from apcore.node.binding import IDLE_PAUSE_S, IDLE_WAIT_S, WAIT_S, Pace
+from apcore.node.binding import IDLE_PAUSE_S, IDLE_WAIT_S, WAIT_S, BackOff, Pace
 from apcore.ports import Crew, LeasedMessage
 
 __all__ = ["HandlingNode", "SequentialWorker", "ThreadWorker"]
@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 _BATCH: Final = 20
 _SEQUENTIAL_BATCH: Final = 10
-_CALM_S: Final = 1.0
 _TICK_S: Final = 1.0
 _INTERRUPT_S: Final = 8.0
 """How long handlers may go on after an interrupt."""
@@ -114,7 +113,9 @@ class ThreadWorker:
         self._turn = 0
         self._is_watching = self._is_reconciling = False
         self._extended_s = self._now_s()
-        self._calm_until_s = -inf
+        self._back_off = BackOff()
+        self._goes_on = not until_idle and limit_s is None
+        """Whether the worker outlasts a store or queue that is away, since only `Node.stop` ends it."""
         self._failure: Exception | None = None
         self._handled = 0
         self._failing: dict[Job, float] = {}
@@ -168,7 +169,10 @@ class ThreadWorker:
                 continue
             if was_idle and self._until_idle and not self._is_calm():
                 return
-            self._pause()
+            try:
+                self._pause()
+            except Unavailable as error:
+                self._take_failure(error)
 
     def _lease(self) -> int:
         """Lease messages for each kind with free slots that may have more. Return the number of leases."""
@@ -185,6 +189,7 @@ class ThreadWorker:
             if not lanes:
                 continue
             leases = self._node.run(lease_lanes(lanes, limit=limit, lease_s=self._policy.lease_s))
+            self._back_off.end()
             if len(leases) < limit:
                 self._dry.add(kind)
             else:
@@ -218,6 +223,9 @@ class ThreadWorker:
     def _pause(self) -> None:
         """Wait until a slot is free, a message may be due, or `WAIT_S` has passed."""
         now_s = self._now_s()
+        if self._is_calm():
+            self._run_reports(min(WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
+            return
         dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
         if len(dry) == len(KINDS) and self._slots.is_empty and not self._is_reconciling and not self._is_watching:
             # No message is running, so no thread can report anything: wait for the queue in this thread.
@@ -282,10 +290,11 @@ class ThreadWorker:
         self._report(end_reconcile)
 
     def _take_failure(self, error: Exception) -> None:
-        """End the run with an error, unless the error is a passing one and messages are running."""
-        if isinstance(error, Unavailable) and not self._slots.is_empty:
-            _LOG.warning("no message can be leased or begun, the next try follows after %g s: %s", _CALM_S, error)
-            self._calm_until_s = self._now_s() + _CALM_S
+        """End the run with an error, unless it is a passing one, and the worker goes on or messages are running."""
+        passes = isinstance(error, (StoreUnavailable, QueueUnavailable)) and self._goes_on
+        if passes or (isinstance(error, Unavailable) and not self._slots.is_empty):
+            pause_s = self._back_off.begin(self._now_s())
+            _LOG.warning("no message can be leased or begun, the next try follows after %.1f s: %s", pause_s, error)
         elif self._failure is None:
             self._failure = error
 
@@ -298,7 +307,7 @@ class ThreadWorker:
         return True
 
     def _is_calm(self) -> bool:
-        return self._now_s() < self._calm_until_s
+        return self._back_off.is_on(self._now_s())
 
     # --- running messages -------------------------------------------------------------------------------------------
 
@@ -376,6 +385,8 @@ class SequentialWorker:
         self._until_idle = until_idle
         self._lease_s = node.worker_policy.lease_s
         self._pace = Pace(self._now_s(), limit_s)
+        self._back_off = BackOff()
+        self._goes_on = not until_idle and limit_s is None
         self._current: LeasedMessage | None = None
         self._keeper: Crew | None = None
         self._signal = self._runtime.signal()
@@ -386,20 +397,35 @@ class SequentialWorker:
         handled = turn = 0
         try:
             while not (self._node.is_stopped or self._pace.is_over(self._now_s())):
-                if self._pace.is_due(self._now_s()):
-                    _ = self._node.run(reconcile(self._node.origins.has))
-                kinds = (*KINDS[turn % len(KINDS) :], *KINDS[: turn % len(KINDS)])
-                lanes = [lane for kind in kinds for lane in self._node.lanes[kind]]
-                leased = self._node.run(lease_lanes(lanes, limit=_SEQUENTIAL_BATCH, lease_s=self._lease_s))
+                if self._back_off.is_on(self._now_s()):
+                    self._signal.wait(timeout_s=WAIT_S)
+                    continue
+                try:
+                    leased = self._lease(turn)
+                    if not leased and not self._until_idle:
+                        self._queue.wait(self._node.all_lanes, timeout_s=WAIT_S)
+                except (StoreUnavailable, QueueUnavailable) as error:
+                    if not self._goes_on:
+                        raise
+                    pause_s = self._back_off.begin(self._now_s())
+                    _LOG.warning("no message can be leased, the next try follows after %.1f s: %s", pause_s, error)
+                    continue
                 turn += 1
                 handled += self._handle_all(leased)
                 if not leased and self._until_idle:
                     break
-                if not leased:
-                    self._queue.wait(self._node.all_lanes, timeout_s=WAIT_S)
         finally:
             self._end_keeper()
         return handled
+
+    def _lease(self, turn: int) -> Sequence[LeasedMessage]:
+        if self._pace.is_due(self._now_s()):
+            _ = self._node.run(reconcile(self._node.origins.has))
+        kinds = (*KINDS[turn % len(KINDS) :], *KINDS[: turn % len(KINDS)])
+        lanes = [lane for kind in kinds for lane in self._node.lanes[kind]]
+        leases = self._node.run(lease_lanes(lanes, limit=_SEQUENTIAL_BATCH, lease_s=self._lease_s))
+        self._back_off.end()
+        return leases
 
     def _now_s(self) -> float:
         return self._runtime.monotonic_s()
