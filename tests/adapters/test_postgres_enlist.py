@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import closing
 from types import SimpleNamespace
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from psycopg import IsolationLevel
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
 
 from apcore import AsyncNode, Federation, Node
 from apcore.adapters.sqlite import SqliteStore
@@ -22,6 +19,7 @@ from apcore.testing.atomic import atomic_checks
 from apcore.testing.queue import queue_checks
 from apcore.testing.store import store_checks
 from apcore.vocab import Note, Person
+from host_transactions import ASYNC_TRANSACTIONS, TRANSACTIONS, django_transaction
 
 A, B = ("a",), ("b",)
 ORIGIN = "https://local.example"
@@ -49,6 +47,7 @@ def site(postgres_server):
         url=url,
         insert=f"INSERT INTO {table} VALUES ('hello')",
         dsn={"host": str(postgres_server.folder), "user": "site", "dbname": "site"},
+        alias=store.settings.schema,
         sqlalchemy_url=f"postgresql+psycopg://site@/site?host={postgres_server.folder}",
         titles=lambda: _rows(postgres_server, f"SELECT title FROM {table}"),
     )
@@ -72,84 +71,13 @@ def _roll_back(*, unless):
 # --- both or neither, by each library -------------------------------------------------------------------------------
 
 
-@contextmanager
-def psycopg_transaction(site):
-    with psycopg.connect(**site.dsn) as connection, connection.transaction():
-        yield connection, connection.execute
-
-
-@contextmanager
-def autocommit_transaction(site):
-    with psycopg.connect(**site.dsn, autocommit=True) as connection, connection.transaction():
-        yield connection, connection.execute
-
-
-@contextmanager
-def session_transaction(site):
-    engine = sa.create_engine(site.sqlalchemy_url)
-    try:
-        with Session(engine) as session, session.begin():
-            yield session, lambda statement: session.execute(sa.text(statement))
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def core_transaction(site):
-    engine = sa.create_engine(site.sqlalchemy_url)
-    try:
-        with engine.begin() as connection:
-            yield connection, connection.exec_driver_sql
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def django_transaction(site):
-    import django
-    from django.apps import apps
-    from django.conf import settings
-    from django.db import connections, transaction
-
-    if not settings.configured:
-        settings.configure()
-    if not apps.ready:
-        django.setup()
-    connections.databases[site.store.settings.schema] = {
-        **connections.databases.get("default", {}),
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": "site",
-        "USER": "site",
-        "PASSWORD": "",
-        "HOST": site.dsn["host"],
-        "PORT": "",
-        "OPTIONS": {},
-        "AUTOCOMMIT": True,
-        "ATOMIC_REQUESTS": False,
-        "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": False,
-        "TIME_ZONE": None,
-        "TEST": {},
-    }
-    connection = connections[site.store.settings.schema]
-    try:
-        with transaction.atomic(using=connection.alias):
-            yield connection, lambda statement: connection.cursor().execute(statement)
-    finally:
-        connection.close()
-
-
 @pytest.mark.parametrize("is_committed", [True, False], ids=["commit", "rollback"])
-@pytest.mark.parametrize(
-    "begin",
-    [psycopg_transaction, autocommit_transaction, session_transaction, core_transaction, django_transaction],
-    ids=lambda begin: begin.__name__,
-)
-def test_row_and_post_are_stored_together_or_not_at_all(begin, is_committed, site):
+@pytest.mark.parametrize("library", TRANSACTIONS)
+def test_row_and_post_are_stored_together_or_not_at_all(library, is_committed, site):
     with Node(federation, ORIGIN, site.store) as node:
         ident = None
         try:
-            with begin(site) as (connection, execute):
+            with TRANSACTIONS[library](site) as (connection, execute):
                 execute(site.insert)
                 with node.enlist(connection) as tx:
                     ident = tx.publish(Note(content="hi"), by="alice", to=PUBLIC)
@@ -161,44 +89,14 @@ def test_row_and_post_are_stored_together_or_not_at_all(begin, is_committed, sit
         assert document.status == (200 if is_committed else 404)
 
 
-@asynccontextmanager
-async def async_psycopg_transaction(site):
-    async with await psycopg.AsyncConnection.connect(**site.dsn) as connection, connection.transaction():
-        yield connection, connection.execute
-
-
-@asynccontextmanager
-async def async_session_transaction(site):
-    engine = create_async_engine(site.sqlalchemy_url)
-    try:
-        async with AsyncSession(engine) as session, session.begin():
-            yield session, lambda statement: session.execute(sa.text(statement))
-    finally:
-        await engine.dispose()
-
-
-@asynccontextmanager
-async def async_core_transaction(site):
-    engine = create_async_engine(site.sqlalchemy_url)
-    try:
-        async with engine.begin() as connection:
-            yield connection, connection.exec_driver_sql
-    finally:
-        await engine.dispose()
-
-
 @pytest.mark.parametrize("is_committed", [True, False], ids=["commit", "rollback"])
-@pytest.mark.parametrize(
-    "begin",
-    [async_psycopg_transaction, async_session_transaction, async_core_transaction],
-    ids=lambda begin: begin.__name__,
-)
-def test_row_and_post_on_asyncio_are_stored_together_or_not_at_all(begin, is_committed, site):
+@pytest.mark.parametrize("library", ASYNC_TRANSACTIONS)
+def test_row_and_post_on_asyncio_are_stored_together_or_not_at_all(library, is_committed, site):
     async def main():
         async with AsyncNode(federation, ORIGIN, site.url) as node:
             ident = None
             try:
-                async with begin(site) as (connection, execute):
+                async with ASYNC_TRANSACTIONS[library](site) as (connection, execute):
                     await execute(site.insert)
                     async with node.enlist(connection) as tx:
                         ident = await tx.publish(Note(content="hi"), by="alice", to=PUBLIC)
