@@ -57,7 +57,7 @@ from apcore.remote.failed_loads import (
 )
 from apcore.remote.freshness import (
     Freshness,
-    freshness_by_type as freshness_by_type,
+    freshness_by_type,
 )
 from apcore.remote.keys import (
     KeyRefused as KeyRefused,
@@ -119,6 +119,7 @@ __all__ = [
     "check_change",
     "check_quote",
     "fetch",
+    "freshness_by_type",
     "is_move_confirmed",
     "load",
     "load_unverified",
