@@ -38,7 +38,7 @@ from apcore.remote import (
     changed_document,
     resolve,
 )
-from apcore.remote.failed_loads import FIRST_PAUSE_S, PAUSE_S_MAX
+from apcore.remote.failed_loads import FIRST_PAUSE_S, PAUSE_S_MAX, load_unless_failed
 from scripted_web import ScriptedWeb, document
 
 NOTE = "https://a.example/notes/1"
@@ -188,3 +188,16 @@ def test_stale_document_is_not_returned_against_the_word_of_its_origin(answer, k
     web.pass_s(timedelta(hours=2).total_seconds())
     web.pages[NOTE] = answer
     _ = fail(web, kind)
+
+
+@pytest.mark.parametrize(("answer", "kind"), [(Response(404), NotFound), (Response(403), Forbidden)])
+def test_copy_ends_when_its_origin_does_not_serve_it_any_more(answer, kind) -> None:
+    web = ScriptedWeb({NOTE: GOOD})
+    assert content(web, policy=FetchPolicy()) == "hi"  # fresh for ever
+    web.pages[NOTE] = answer
+    with pytest.raises(kind):
+        _ = web.run(load_unless_failed(NOTE, policy=FetchPolicy(), fresh=True))
+    _ = fail(web, kind, policy=FetchPolicy())
+    web.pages[NOTE] = GOOD
+    web.pass_s(3601)
+    assert content(web, policy=FetchPolicy()) == "hi"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apcore.federation.actors.keys import signing_key
-from apcore.remote import Gone, Identity, cached_owners, load_kept
+from apcore.remote import Gone, Identity, NotFound, cached_owners, load_kept
 from apcore.vocab import Note
 from inbox_fixture import ALICE, BOB, CAROL, SHARED, Ground
 
@@ -83,6 +83,15 @@ def test_late_create_does_not_replace_an_update() -> None:
     assert read(ground) == "edited"
 
 
+def test_create_that_comes_once_more_does_not_undo_an_edit() -> None:
+    ground = Ground()
+    deliver(ground, "Create", note("first"))
+    deliver(ground, "Update", note("edited"))
+    deliver(ground, "Create", note("first"))
+    deliver(ground, "Announce", note("first"))
+    assert read(ground) == "edited"
+
+
 def test_update_from_the_year_9999_does_not_freeze_a_document() -> None:
     ground = Ground()
     deliver(ground, "Update", note("a lie", updated="9999-12-31T23:59:59Z"))
@@ -124,6 +133,15 @@ def test_post_for_followers_in_the_shared_inbox_is_not_kept() -> None:
     ground = Ground()
     deliver(ground, "Create", note("for followers", to=f"{BOB}/followers"), to=None)
     assert ground.node.run(cached_owners(NOTE)) is None
+
+
+def test_delivered_copy_ends_when_its_origin_has_it_no_more() -> None:
+    ground = Ground()
+    deliver(ground, "Create", note())
+    with pytest.raises(NotFound):
+        ground.node.reference(NOTE).resolve(fresh=True)
+    with pytest.raises(NotFound):
+        read(ground)
 
 
 def test_deleted_object_leaves_a_tombstone() -> None:

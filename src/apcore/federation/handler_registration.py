@@ -90,7 +90,8 @@ class HandlerRegistration(Generic[Data]):
         one that is gone. It is called once for each viewer whose copy changes, however the document came here: fetched,
         refreshed, or delivered. It runs *at least once* for each change: the copy is stored only after it returns. So
         make its effects idempotent. An exception reaches the caller that wanted the document, and the copy stays as it
-        was. Writes through its context are discarded.
+        was. Writes through its context are discarded. Copies that are pruned, forgotten or expired are not announced,
+        since the documents have not changed.
 
         Raises:
             ConfigurationError: There is a hook already, or the handler does not have this form.

@@ -79,6 +79,7 @@ __all__ = [
     "cached_owners",
     "changed_document",
     "delivered_copy",
+    "drop_copy",
     "find_fresh",
     "freshness_of",
     "load",
@@ -322,11 +323,13 @@ def delivered_copy(
     viewer: str | None,
     now: datetime,
     policy: FetchPolicy,
+    is_update: bool = False,
     is_proved: bool = False,
 ) -> Op[list[Write]]:
     """Return the writes that keep a document as its ``owner`` delivered it, for ``viewer`` or for everyone.
 
-    There are none if the document is gone, if the copy in the store is newer, or if that copy names another owner.
+    There are none if the document is gone, if the copy in the store is newer, or if that copy names another owner. A
+    copy of the same version is replaced only if ``is_update``: a Create that comes once more must not undo an edit.
     ``is_proved`` tells that someone else delivered it, with a proof by the owner.
 
     Asks for: one `Get`.
@@ -344,6 +347,9 @@ def delivered_copy(
         if stored.owner is not None and not same_id(stored.owner, owner):
             return []
         if stored.updated is not None and version is not None and version < stored.updated:
+            return []
+        is_newer = stored.updated is not None and version is not None and version > stored.updated
+        if records.own is not None and not is_update and not is_newer:
             return []
     freshness = freshness_of(document, policy)
     until = now + timedelta(seconds=freshness.fresh_s)
@@ -605,6 +611,18 @@ def _bury(records: AddressRecords, now: datetime, policy: FetchPolicy) -> Op[Non
     tombstone = DocumentTombstone(uri=records.uri, at=now, reason="gone")
     deletions = [] if records.stored is None else copy_deletions(records.key, records.stored)
     _ = yield from _write(records, [*deletions, TOMBSTONES.put(AddressKey.of(records.uri), tombstone)])
+
+
+def drop_copy(records: AddressRecords, policy: FetchPolicy, *, for_everyone: bool) -> Op[None]:
+    """Delete the copy of a document that its origin does not serve any more to the viewer, or ``for_everyone``."""
+    writes: dict[StoreKey, Write] = {}
+    for copy in (records.stored, records.copy if for_everyone else None):
+        if copy is not None:
+            deletions = copy_deletions(DocumentKey.of(copy.uri, viewer=copy.viewer), copy)
+            writes |= {write.key: write for write in deletions}
+    if writes:
+        yield from announce_change(records.copy or records.stored, None, None, policy)
+        _ = yield from _write(records, list(writes.values()))
 
 
 def _forget(records: AddressRecords) -> Op[None]:

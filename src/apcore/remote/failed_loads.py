@@ -4,8 +4,9 @@ Each kind of failure has its own first pause (`FIRST_PAUSE_S`). The pause double
 day, and is never shorter than the server's `Retry-After`. Until then, the same error is raised without a request.
 
 A failure is remembered for the viewer that met it. It no longer counts once the owner of the document has announced a
-change. A 410 is no such failure: it leaves a tombstone (`apcore.remote.documents`). Failures of fetches on behalf of an
-unauthenticated client are not remembered, since such a client could bring them about.
+change. A 404 also ends the copies, and a refusal (401, 403, 451) that of the viewer. A 410 is no such failure: it
+leaves a tombstone (`apcore.remote.documents`). Failures of fetches on behalf of an unauthenticated client are not
+remembered, since such a client could bring them about.
 """
 
 from __future__ import annotations
@@ -33,12 +34,20 @@ from apcore.http import parse_url
 from apcore.ports import Check
 from apcore.remote.copies import AddressRecords, read_address, read_known
 from apcore.remote.dialects import Identity
-from apcore.remote.documents import LoadedDocument, find_fresh, load_from, loaded_from, raise_if_gone, viewer_of
+from apcore.remote.documents import (
+    LoadedDocument,
+    drop_copy,
+    find_fresh,
+    load_from,
+    loaded_from,
+    raise_if_gone,
+    viewer_of,
+)
 from apcore.remote.errors import Forbidden, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
 from apcore.remote.records import FAILED_LOADS, CachedDocument, FailedLoad
 from apcore.remote.retrieval import FetchPolicy
 
-__all__ = ["FIRST_PAUSE_S", "PAUSE_S_MAX", "counting_failure", "load_unless_failed", "may_use_stale"]
+__all__ = ["FIRST_PAUSE_S", "PAUSE_S_MAX", "counting_failure", "is_outage", "load_unless_failed", "may_use_stale"]
 
 _MINUTE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
@@ -137,6 +146,8 @@ def _remember_failure(
     failure = _failure_of(error, records.uri, counting_failure(records), now)
     yield from _remember(records, failure)
     if isinstance(error, NotFound | Forbidden):
+        # It is not there any more, or not for us. A copy must not outlive that, however long it is fresh.
+        yield from drop_copy(records, policy, for_everyone=isinstance(error, NotFound))
         error.retry_after_s = (failure.retry_at - now).total_seconds()
 
 
@@ -150,6 +161,11 @@ def may_use_stale(copy: CachedDocument, error: ApcoreError, now: datetime) -> bo
 
 def _duration(milliseconds: int) -> timedelta:
     return timedelta(milliseconds=milliseconds)
+
+
+def is_outage(failure: FailedLoad) -> bool:
+    """Return whether a failure says nothing about the document itself."""
+    return issubclass(_KINDS[failure.kind], Unavailable)
 
 
 def counting_failure(records: AddressRecords) -> FailedLoad | None:

@@ -23,7 +23,7 @@ from apcore.effects import Now, Op
 from apcore.http import parse_url
 from apcore.ports import StoreKey
 from apcore.remote.copies import AddressRecords, due_copies, list_copies, read_address
-from apcore.remote.failed_loads import counting_failure
+from apcore.remote.failed_loads import counting_failure, is_outage
 from apcore.remote.records import CachedDocument, Provenance
 
 __all__ = [
@@ -123,7 +123,10 @@ def _describe(records: AddressRecords, now: datetime) -> DocumentState:
         )
     state = None if records.copy is None else describe_copy(records.copy, now)
     failure = counting_failure(records)
-    if failure is not None and (state is None or state.name == "expired"):
+    is_unusable = state is None or state.name == "expired"
+    if failure is not None and (
+        is_unusable or (state is not None and state.name != "fresh" and not is_outage(failure))
+    ):
         return DocumentState(uri=uri, name="failed", viewer=viewer, reason=failure.kind, retry_at=failure.retry_at)
     return state or DocumentState(uri=uri, name="unknown", viewer=viewer)
 

@@ -26,7 +26,7 @@ from apcore.federation.received_writes import WriteEntry
 from apcore.http import parse_url
 from apcore.remote import bury_deleted, cached_owners, delivered_copy, is_embedded_trusted
 from apcore.remote.copies import prune_at_times
-from apcore.vocab import Delete, Document, Undo, joint_audience, same_id
+from apcore.vocab import Delete, Document, Undo, Update, joint_audience, same_id
 
 __all__ = ["bury_document", "bury_undone", "keep_delivered"]
 
@@ -72,6 +72,7 @@ def _keep(received: Received, document: Document, viewer: str | None, now: datet
         viewer=viewer,
         now=now,
         policy=received.site.fetching,
+        is_update=received.document.is_a(Update),
         is_proved=received.scope.auth_method != "http-signature",
     )
     received.scope.notes += [WriteEntry(write) for write in writes]
