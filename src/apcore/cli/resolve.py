@@ -9,7 +9,7 @@ import click
 from apcore.cli import exit_codes
 from apcore.cli.output import plain
 from apcore.cli.store_options import AnyNode, result_of, run_on_node
-from apcore.effects import Returned
+from apcore.effects import CallOutcome, Returned
 from apcore.remote.states import explain
 from apcore.vocab import Document, to_wire
 
@@ -44,7 +44,7 @@ def command(
         try:
             documents = [await result_of(pointer.resolve(fresh=fresh))]
             if path is not None:
-                outcomes = await result_of(pointer.walk(path))
+                outcomes: tuple[CallOutcome[Document], ...] = await result_of(pointer.walk(path))
                 documents = [outcome.value if isinstance(outcome, Returned) else outcome.error for outcome in outcomes]
         finally:
             if why:

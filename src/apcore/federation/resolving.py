@@ -134,7 +134,7 @@ class Resolver:
         bound = [Reference(item) if isinstance(item, str) else item for item in references]
         by_host: dict[str, dict[object, Reference]] = {}
         for position, reference in enumerate(bound):
-            by_host.setdefault(_host(reference), {}).setdefault(reference.key or position, reference)
+            _ = by_host.setdefault(_host(reference), {}).setdefault(reference.key or position, reference)
         hosts = list(by_host.values())
         outcomes_by_host = yield from gather(
             *(self._resolve_at_host(list(group.values()), per_host) for group in hosts), limit=_HOSTS_AT_ONCE

@@ -7,7 +7,7 @@ from typing import Any
 
 from apcore.effects import CallOutcome, Op
 from apcore.federation.pointers import AsyncPointer, Pointer, resolver_for
-from apcore.federation.resolving import PER_HOST, WALK_REQUESTS_MAX
+from apcore.federation.resolving import PER_HOST, WALK_REQUESTS_MAX, Resolver
 from apcore.federation.unit_of_work import UnitOfWork
 from apcore.vocab import Document, Reference
 
@@ -79,9 +79,11 @@ class BlockingResolving:
 
     def reference(self, reference: Reference | str, /) -> Pointer:
         """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
-        return Pointer(
-            reference, self._scope.is_own, lambda make_op, **_: self._run(make_op(resolver_for(self._scope)))
-        )
+        return Pointer(reference, self._scope.is_own, self._run_resolver)
+
+    def _run_resolver(self, make_op: Callable[[Resolver], Op[Any]], /, *, with_data: bool) -> Any:
+        del with_data  # the handler's data is that of its run
+        return self._run(make_op(resolver_for(self._scope)))
 
 
 class AwaitableResolving:
@@ -108,6 +110,8 @@ class AwaitableResolving:
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
         """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
-        return AsyncPointer(
-            reference, self._scope.is_own, lambda make_op, **_: self._run(make_op(resolver_for(self._scope)))
-        )
+        return AsyncPointer(reference, self._scope.is_own, self._run_resolver)
+
+    def _run_resolver(self, make_op: Callable[[Resolver], Op[Any]], /, *, with_data: bool) -> Coroutine[Any, Any, Any]:
+        del with_data  # the handler's data is that of its run
+        return self._run(make_op(resolver_for(self._scope)))
