@@ -96,8 +96,17 @@ def test_path_is_walked(command: Any) -> None:
     assert (code, json.loads(out)["id"]) == (exit_codes.DONE, BOB)
 
 
-def test_failure_and_its_rule_are_named(command: Any) -> None:
-    code, out, err = command("resolve", "https://a.example/none", "--why")
+def test_states_of_all_viewers_are_printed(command: Any) -> None:
+    for node in ("blocking", "asynchronous"):
+        assert command("resolve", NOTE, at=f"--node=graph_nodes:{node}")[0] == exit_codes.DONE
+    code, out, err = command("graph", NOTE)
+    assert (code, err) == (exit_codes.DONE, "2 documents\n")
+    assert "for https://b.example/actor" in out
+
+
+@pytest.mark.parametrize("node", ["blocking", "asynchronous"])
+def test_failure_and_its_rule_are_named(command: Any, node: str) -> None:
+    code, out, err = command("resolve", "https://a.example/none", "--why", at=f"--node=graph_nodes:{node}")
     assert (code, out) == (exit_codes.FAILED, "")
     assert "failed: its origin failed (document-not-found), and is not asked again before" in err
     code, out, _ = command("graph", "https://a.example/none")

@@ -14,7 +14,7 @@ from apcore.cli.output import plain
 from apcore.cli.store_options import AnyNode, result_of, run_on_node, store_options
 from apcore.http import parse_origin, parse_url
 from apcore.remote import DocumentState
-from apcore.remote.states import explain, list_states, read_state
+from apcore.remote.states import explain, list_states, read_states
 
 __all__ = ["command"]
 
@@ -42,14 +42,14 @@ def command(
     why: bool,
     as_json: bool,
 ) -> int:
-    """Print the state of the document at URL, or of all documents in the store, by the time at which they are due.
+    """Print the states of the document at URL, or of all documents in the store, by the time at which they are due.
 
     Nothing is requested. A copy belongs to the actor that it was fetched as, or to everyone.
     """
 
     async def read(node: AnyNode) -> list[DocumentState]:
         if uri is not None:
-            return [await result_of(node.run(read_state(uri)))]
+            return list(await result_of(node.run(read_states(uri))))
         owner = None if actor is None else str(parse_url(actor))
         origin = None if server is None else str(parse_origin(server))
         states: list[DocumentState] = []

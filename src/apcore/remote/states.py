@@ -19,12 +19,12 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-from apcore.effects import Now, Op
+from apcore.effects import Now, Op, Scan
 from apcore.http import parse_url
 from apcore.ports import StoreKey
 from apcore.remote.copies import AddressRecords, due_copies, list_copies, read_address
 from apcore.remote.failed_loads import counting_failure, is_outage
-from apcore.remote.records import CachedDocument, Provenance
+from apcore.remote.records import CACHED_DOCUMENTS, FAILED_LOADS, AddressKey, CachedDocument, Provenance
 
 __all__ = [
     "DocumentState",
@@ -34,8 +34,10 @@ __all__ = [
     "explain",
     "list_states",
     "read_state",
+    "read_states",
 ]
 
+_VIEWERS_MAX: Final = 100
 StateName: TypeAlias = Literal["unknown", "fresh", "stale", "expired", "failed", "gone", "redirected"]
 
 
@@ -78,6 +80,33 @@ def read_state(uri: str, *, viewer: str | None = None) -> Op[DocumentState]:
     records = yield from read_address(str(parse_url(uri)), viewer=viewer)
     now = yield from Now()
     return _describe(records, now)
+
+
+def read_states(uri: str) -> Op[tuple[DocumentState, ...]]:
+    """Return the states of the document at ``uri`` for all viewers that have a copy or a failure, at most a hundred.
+
+    Without any, return the state for everyone. A failure does not name its viewer.
+
+    Asks for: `Now`, two `Scan`s, and one `Get` for each copy.
+
+    Raises:
+        RequestError: ``uri`` is no http or https URL.
+    """
+    address = str(parse_url(uri))
+    digest = AddressKey.of(address).uri_digest
+    entries = yield from Scan(CACHED_DOCUMENTS.at(digest), limit=_VIEWERS_MAX)
+    copies = [CACHED_DOCUMENTS.read(entry) for entry in entries]
+    states: list[DocumentState] = []
+    for copy in copies:
+        state = yield from read_state(address, viewer=copy.record.viewer)
+        states.append(state)
+    failures = yield from Scan(FAILED_LOADS.at(digest), limit=_VIEWERS_MAX)
+    seen = {copy.key for copy in copies}
+    for stored in map(FAILED_LOADS.read, failures):
+        if stored.key not in seen:
+            failure = stored.record
+            states.append(DocumentState(uri=address, name="failed", reason=failure.kind, retry_at=failure.retry_at))
+    return tuple(states) or ((yield from read_state(address)),)
 
 
 def due_for_refresh(limit: int) -> Op[tuple[DocumentState, ...]]:
