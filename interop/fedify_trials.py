@@ -11,7 +11,7 @@ from loopback import Commands, LoopbackServer, ReceivedActivity, until
 from apcore import FollowVerdict
 from apcore.vocab import PUBLIC, Note, Update
 
-__all__ = ["AccountTrial", "Fedify", "ForwardingTrial", "RelationTrial"]
+__all__ = ["AccountTrial", "Fedify", "ForwardingTrial", "PollTrial", "RelationTrial"]
 
 
 class Fedify:
@@ -326,3 +326,56 @@ class AccountTrial(Trial):
         await until(is_told, "Fedify hears the Delete of our actor")
         assert ours.actor not in (await theirs.tell("heard"))["followers"]
         self.said("apcore deletes its actor, and Fedify ends the relation")
+
+
+@frozen
+class PollTrial(Trial):
+    """Read and poll Fedify's collections while they change: one server gets deliveries too, the other one does not."""
+
+    third: LoopbackServer
+
+    async def run(self) -> None:
+        await self.follow_each_other()
+        followers = await self.third.node.traverse(f"{self.theirs.fed}/followers")
+        assert [item.uri for item in followers.items] == [self.ours.actor], followers
+        assert followers.ended is None
+        self.said(f"apcore reads Fedify's followers, {len(followers.items)}")
+        outbox = await self.third.node.traverse(f"{self.theirs.fed}/outbox")
+        earlier = len(outbox.items)
+        assert outbox.ended is None
+        await self.third.node.subscribe(self.theirs.fed, types=["Create"], history=100)
+        await self.ours.node.subscribe(f"{self.theirs.fed}/outbox", history=1)
+        await self._until_polled(earlier)
+        self.said(f"apcore polls Fedify's outbox, {earlier} items on {outbox.pages - 1} pages, each once")
+        texts = [f"<p>polled {number}</p>" for number in range(7)]
+        for text in texts:
+            await self.theirs.tell("post", content=text)
+        await self._until_polled(earlier + len(texts))
+        await self.until_received(self.ours, "all of Fedify's posts", lambda one: one.content == texts[-1])
+        for _ in range(2):  # two more polls of both servers find nothing that they have not had
+            await self._wait_for_a_poll(self.third, self.theirs.fed)
+            await self._wait_for_a_poll(self.ours, f"{self.theirs.fed}/outbox")
+        for server in (self.third, self.ours):
+            contents = [one.content for one in server.received]
+            assert [contents.count(text) for text in texts] == [1] * len(texts), server.received
+        methods = {one.auth_method for one in self.third.received if one.content in texts}
+        assert methods == {"origin"}, methods
+        self.said(f"{len(texts)} new posts reach both servers once, polled, delivered or both")
+        await self.third.node.unsubscribe(self.theirs.fed)
+        await self.ours.node.unsubscribe(f"{self.theirs.fed}/outbox")
+
+    async def _until_polled(self, count: int) -> None:
+        async def is_polled() -> bool:
+            return self.third.heard.count(("Create", self.theirs.fed)) >= count
+
+        await until(is_polled, f"the third server has polled {count} activities")
+
+    async def _wait_for_a_poll(self, server: LoopbackServer, address: str) -> None:
+        before = await server.node.subscription(address)
+        assert before is not None
+
+        async def is_polled() -> bool:
+            subscription = await server.node.subscription(address)
+            return subscription is not None and subscription.polls > before.polls
+
+        await until(is_polled, f"another poll of {address}")

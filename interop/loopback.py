@@ -20,7 +20,9 @@ from apcore import AsyncNode, Federation, FollowVerdict
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.h11 import AsyncH11Transport
 from apcore.collections import contains
+from apcore.federation import PollPolicy
 from apcore.http import AddressPolicy, Headers, Request, TransportLimits
+from apcore.remote import Rate
 from apcore.vocab import Activity, Object, Person, joint_audience
 
 __all__ = ["Commands", "LoopbackServer", "ReceivedActivity", "TlsFiles", "free_port", "running", "spawned", "until"]
@@ -96,7 +98,8 @@ class LoopbackServer:
         self.actor = f"{origin}/users/{name}"
         self.actor_members: dict[str, Any] = {}
         """Members of the actor's document that replace the default ones."""
-        federation: Federation[None] = Federation(software="apcore-interop/1.0", signature_scheme=scheme)
+        polls = PollPolicy(interval_s=2, interval_s_min=1, interval_s_max=4, host_rate=Rate(1000, 100))
+        federation: Federation[None] = Federation(software="apcore-interop/1.0", signature_scheme=scheme, polls=polls)
 
         @federation.actor("/users/{identifier}")
         def actor(ctx, identifier):

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fedify_trials import AccountTrial, Fedify, ForwardingTrial, RelationTrial
+from fedify_trials import AccountTrial, Fedify, ForwardingTrial, PollTrial, RelationTrial
 from loopback import Commands, LoopbackServer, TlsFiles, free_port, running, spawned, until
 
 from apcore.collections import traverse
@@ -102,6 +102,7 @@ async def run_trials(ours: LoopbackServer, theirs: Fedify, third: LoopbackServer
     await trial.await_their_answers()
     await trial.block_each_other()
     await trial.follow_again_at_once()
+    await PollTrial(ours, theirs, said, third).run()
     await ForwardingTrial(ours, theirs, said, third).run()
     await AccountTrial(ours, theirs, said, third).run()
 

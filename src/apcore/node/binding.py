@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 import attrs
 from attrs import evolve
@@ -34,6 +34,7 @@ from apcore.federation.serving.own_documents import load_own_document
 from apcore.federation.serving.request_head import RequestHead, TrustProxy, check_trust_proxy
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
+from apcore.federation.subscriptions.manage import subscribe
 from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.wake_ups import KINDS, lanes_for
 from apcore.http import AddressPolicy, Origin, Request, parse_url
@@ -369,6 +370,12 @@ class Bound(Generic[Data]):
         """Return the document of ours at ``uri``, made with ``data``; None if it is not ours."""
         origin = self.origins.find(uri)
         return None if origin is None else (yield from self._load_own(self.site(origin, data), uri))
+
+    def _subscribing(self, site: Site, address: str, **options: Any) -> Op[bool]:
+        """Subscribe to an address that is on none of our origins."""
+        if self._own_origin_of(address) is not None:
+            raise ValueError(f"{address} is one of ours, so it is not polled")
+        return subscribe(site, address, **options)
 
     def _reading_thread(self, post: str | Reference, bounds: ThreadBounds) -> Op[Thread]:
         """Read a thread as the instance actor of the first origin; unsigned without an origin."""

@@ -32,7 +32,6 @@ from apcore.federation.stored_rules import put_rule, remove_rule, rules_page
 from apcore.federation.subscriptions.manage import (
     Subscription,
     read_subscription,
-    subscribe,
     subscriptions_page,
     unsubscribe,
 )
@@ -256,7 +255,7 @@ class NodeMethods(Bound[Data], ABC):
         """
         return self._run_for(
             origin,
-            lambda site: subscribe(site, address, types=types, by=by, since=since, history=history),
+            lambda site: self._subscribing(site, address, types=types, by=by, since=since, history=history),
         )
 
     def unsubscribe(self, address: str, /, *, origin: str | None = None) -> bool:
@@ -485,7 +484,7 @@ class AsyncNodeMethods(Bound[Data], ABC):
         """See `Node.subscribe`."""
         return await self._run_for(
             origin,
-            lambda site: subscribe(site, address, types=types, by=by, since=since, history=history),
+            lambda site: self._subscribing(site, address, types=types, by=by, since=since, history=history),
         )
 
     async def unsubscribe(self, address: str, /, *, origin: str | None = None) -> bool:

@@ -33,6 +33,7 @@ from apcore.vocab import View
 
 __all__ = [
     "Subscription",
+    "next_poll",
     "poll_message",
     "read_subscription",
     "rescheduled",
@@ -45,6 +46,8 @@ PAGE_MAX: Final = 100
 HISTORY_MAX: Final = 1000
 TYPES_MAX: Final = 50
 _ADDRESS_CHARS_MAX: Final = 2048
+_SOON_S: Final = 120.0
+"""A poll that is due within this time has a message. Others wait in the index, since some queues keep no long delay."""
 _ROUNDS_MAX: Final = 5
 """The most attempts of a commit that meets a poll of the same subscription."""
 
@@ -170,6 +173,15 @@ def poll_message(key: SubscriptionKey, message_id: bytes, *, by: Origin | str, p
     return make_wake(POLL, SUBSCRIPTIONS.key(key), message_id, by=by, peer=peer)
 
 
+def next_poll(key: SubscriptionKey, record: SubscriptionRecord, message_id: bytes) -> Batch:
+    """Return the message for the next poll if that is due soon. The index takes care of later ones."""
+    delay_s = (record.due_ms - record.put_off_ms) / 1000
+    if delay_s > _SOON_S or record.state == "gone":
+        return NO_CHANGE
+    message = poll_message(key, message_id, by=record.origin, peer=_peer_of(record.address))
+    return Batch(messages=[evolve(message, delay_s=delay_s)])
+
+
 # --- leaves ---------------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +198,7 @@ def _check(site: Site, address: str, since: datetime | None, history: int) -> No
     url = parse_url(address)
     if len(address) > _ADDRESS_CHARS_MAX:
         raise ValueError(f"the address has {len(address)} characters, at most {_ADDRESS_CHARS_MAX}")
-    if url.origin == site.origin or url.origin.host in site.own_hosts:
+    if url.origin == site.origin:
         raise ValueError(f"{address} is one of ours, so it is not polled")
     if since is not None and since.utcoffset() is None:
         raise ValueError(f"since={since!r} has no time zone")

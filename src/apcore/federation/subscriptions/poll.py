@@ -27,7 +27,7 @@ from apcore.federation.moderation import Severity
 from apcore.federation.refusals import one_line
 from apcore.federation.site import Site
 from apcore.federation.subscriptions.items import Source, claims_type, has_type, in_chunks, is_handled, proved_item
-from apcore.federation.subscriptions.manage import rescheduled
+from apcore.federation.subscriptions.manage import next_poll, rescheduled
 from apcore.federation.subscriptions.pace import pause_host, take_turn
 from apcore.federation.subscriptions.records import SUBSCRIPTIONS, SubscriptionKey, SubscriptionRecord
 from apcore.federation.subscriptions.schedule import after_failure, after_poll
@@ -35,7 +35,7 @@ from apcore.federation.subscriptions.source import NewPages, asks_home, find_col
 from apcore.federation.subscriptions.walk import end_walk, is_changed, judge_page, restart_walk, with_marks
 from apcore.federation.wake_ups import read_wake
 from apcore.http import parse_url
-from apcore.ports import Batch, Done, LeasedMessage, Settlement
+from apcore.ports import NO_CHANGE, Batch, Done, LeasedMessage, Settlement
 from apcore.records import Stored, defer
 from apcore.remote import Identity, PeerFailing
 from apcore.vocab import Reference
@@ -247,20 +247,22 @@ class _Poll:
         """
         chunks = in_chunks(activities)
         for chunk in chunks[:-1]:
-            yield from self._commit_chunk(chunk, self.stored.record, settles=())
+            yield from self._commit_chunk(chunk, self.stored.record, NO_CHANGE, settles=())
         settles = (Done(self.leased),) if ends else ()
-        yield from self._commit_chunk(chunks[-1], self.record, settles=settles)
+        message = next_poll(self.stored.key, self.record, (yield from RandomBytes(16))) if ends else NO_CHANGE
+        yield from self._commit_chunk(chunks[-1], self.record, message, settles=settles)
 
     def _commit_chunk(
         self,
         activities: Sequence[tuple[Authenticated, bool]],
         record: SubscriptionRecord,
+        message: Batch,
         *,
         settles: Sequence[Settlement],
     ) -> Op[None]:
         key = self.stored.key
         for _round in range(_ROUNDS_MAX):
-            batch, count = Batch([self.stored.check]), 0
+            batch, count = Batch([self.stored.check]) + message, 0
             for authenticated, is_silenced in activities:
                 claim = yield from polled_claim(self.site, authenticated, silenced=is_silenced)
                 # Two items may be one activity, such as an object with and without its Create.
