@@ -1,8 +1,10 @@
-"""What an inbox costs: ``python -m benchmarks.inbox [ROUNDS]``.
+"""What an inbox costs: ``python -m benchmarks.inbox [ROUNDS] [--profile]``.
 
 One POST of a Create of 4 KB, signed by draft-cavage with a known RSA-2048 key, answered with 202: verified, claimed and enqueued. Beside it, in the same
 turns, the bare cryptography (SHA-256 of the body and one RSA verification with a loaded key). Then whole activities a second through ASGI in one
 process, worker included, without sockets: in memory, and on SQLite (FULL and NORMAL), at n, 2n and 4n.
+
+With ``--profile``, only the POSTs run, and a table shows where their time goes.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks._sampling import print_samples
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -74,7 +77,7 @@ def federation(heard: list[str]) -> Federation[None]:
     return made
 
 
-def posts(count: int) -> list[Request]:
+def posts(count: int, inbox: str = f"{OURS}/inbox") -> list[Request]:
     """Signed POSTs of Creates as Mastodon writes them, each with its own id."""
     now = datetime.now(UTC)
     made = []
@@ -100,19 +103,17 @@ def posts(count: int) -> list[Request]:
             "cc": note["cc"],
             "object": note,
         }
-        request = Request(
-            "POST", f"{OURS}/inbox", {"content-type": "application/activity+json"}, json.dumps(create).encode()
-        )
+        request = Request("POST", inbox, {"content-type": "application/activity+json"}, json.dumps(create).encode())
         made.append(cavage.sign(request, KEY, now=now))
     return made
 
 
-def accept_cost(rounds: int) -> None:
+def accept_cost(rounds: int, inbox: str = f"{OURS}/inbox") -> None:
     """Verify, claim, enqueue: as a multiple of the bare cryptography, in processor time, which others on the machine do not stretch."""
     node = Node(federation([]), OURS, MemoryStore(), transport=Web())
     native: Any = load_der_public_key(KEY.public.spki)
     batch = 50
-    requests = posts(batch * (rounds + 1))
+    requests = posts(batch * (rounds + 1), inbox)
     for request in requests[:batch]:
         assert node.handle(request).status == 202
     bare, ours = [], []
@@ -132,7 +133,8 @@ def accept_cost(rounds: int) -> None:
         ours.append((ended - between) / batch * 1e6)
     node.close()
     ratio = median(mine / theirs for mine, theirs in zip(ours, bare, strict=True))
-    print(f"one POST of {len(requests[0].body)} bytes, accepted: {median(ours):8.1f} us")
+    print(f"one POST of {len(requests[0].body)} bytes to {inbox}")
+    print(f"read, verified, claimed, enqueued:    {median(ours):8.1f} us")
     print(f"bare SHA-256 and RSA verify:          {median(bare):8.1f} us")
     print(f"ratio (median of pairs):              {ratio:8.2f}")
 
@@ -180,9 +182,22 @@ async def through_asgi(store: Any, count: int) -> float:
     return (count - 1) / took
 
 
+def profile_posts(rounds: int) -> None:
+    """Print where the time of POSTs goes that are accepted."""
+    node = Node(federation([]), OURS, MemoryStore(), transport=Web())
+    requests = posts(rounds * 500)
+    print_samples(lambda: [node.handle(request) for request in requests])
+    node.close()
+
+
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 8
-    accept_cost(rounds)
+    numbers = [argument for argument in sys.argv[1:] if argument.isdigit()]
+    rounds = int(numbers[0]) if numbers else 8
+    if "--profile" in sys.argv:
+        profile_posts(rounds)
+        return
+    for inbox in (f"{OURS}/inbox", f"{OURS}/users/alice/inbox"):
+        accept_cost(rounds, inbox)
     print("\nactivities a second through ASGI, one process, 16 clients, listener included")
     with TemporaryDirectory(prefix="apcore-bench-") as place:
         for count in (100, 200, 400):
