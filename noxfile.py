@@ -77,6 +77,9 @@ def bench(session: nox.Session) -> None:
         session.install(*OTHERS)
         modules = _fedify(session)
         options = ["--node-modules", str(modules)] if modules else []
+    if names and not set(names) - {"fanout", "idle"} and not options:
+        modules = _fedify(session)
+        options = ["--fedify", str(modules)] if modules else []
     for name in names:
         session.run("python", "-m", f"benchmarks.{name}", *options)
 

@@ -379,7 +379,8 @@ def gather(*members: Op[T], limit: int = OVERLAP_MAX) -> Op[tuple[CallOutcome[T]
 def gather(*members: Op[Any], limit: int = OVERLAP_MAX) -> Op[Any]:
     """Run independent operations, and return one outcome each, in order.
 
-    At most ``limit`` run at once; a driver may run fewer. Errors are outcomes, and no member cancels another.
+    At most ``limit`` run at once; a driver may run fewer. Errors are outcomes, and no member cancels another. Without
+    members, no effect is yielded.
 
     Raises:
         ValueError: A limit below 1.
@@ -390,7 +391,7 @@ def gather(*members: Op[Any], limit: int = OVERLAP_MAX) -> Op[Any]:
 
 
 def _all(effect: All) -> Op[tuple[CallOutcome[Any], ...]]:
-    return (yield from effect)
+    return (yield from effect) if effect.members else ()
 
 
 def commit(

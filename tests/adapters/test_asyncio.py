@@ -180,6 +180,49 @@ def test_port_call_that_has_not_started_is_cancelled_at_once(runtime):
     assert not calls
 
 
+def test_one_wake_up_of_the_loop_answers_all_ended_port_calls(runtime):
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert await runtime.thread(lambda: "first", lane="port") == "first"
+        wake_ups = []
+        schedule = loop.call_soon_threadsafe
+
+        def call_soon_threadsafe(callback, *args, **options):
+            wake_ups.append(callback)
+            return schedule(callback, *args, **options)
+
+        loop.call_soon_threadsafe = call_soon_threadsafe
+        calls = [asyncio.create_task(runtime.thread(lambda number=number: number, lane="port")) for number in range(5)]
+        await asyncio.sleep(0)
+        answers = runtime._answers[loop]
+        while len(answers._calls) < 5:  # the loop stands still meanwhile
+            pass
+        assert await asyncio.gather(*calls) == [0, 1, 2, 3, 4]
+        assert len(wake_ups) == 1
+
+    asyncio.run(main())
+
+
+def test_port_call_of_a_closed_loop_ends_without_an_error(runtime):
+    started, may_end = threading.Event(), threading.Event()
+
+    def job() -> None:
+        started.set()
+        assert may_end.wait(60)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(runtime.thread(job, lane="port"))
+    loop.run_until_complete(asyncio.sleep(0))
+    assert started.wait(60)
+    for _ in range(3):  # the first waits for the call
+        task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+    assert task.cancelled()
+    loop.close()
+    may_end.set()
+    assert asyncio.run(runtime.thread(lambda: "answer", lane="port")) == "answer"
+
+
 def test_shared_job_runs_once_and_shares_its_error(runtime):
     runs: list[str] = []
 

@@ -44,7 +44,9 @@ DELIVERY_THREADS = 0.2
 """The threads that the store takes for each of 20 deliveries at once."""
 DELIVERY_CALLS = 725
 """The calls of functions of apcore for each of 20 deliveries at once."""
-POST_EFFECTS = 13
+PLANNING_EFFECTS = 14
+"""The effects of a step of planning for 20 followers whose inboxes are stored, after the first step."""
+POST_EFFECTS = 5
 POST_COMMITS = 1
 POST_THREADS = 1
 PROCESSING_COMMITS = 1
@@ -232,6 +234,25 @@ def test_step_of_deliveries_to_one_origin(tmp_path: Path) -> None:
         assert server.transport.posts == STEP
         assert server.counts.effects.total() <= STEP_EFFECTS * STEP, server.counts.effects
         assert server.counts.effects["Commit"] == STEP_COMMITS
+
+    run_server(tmp_path / "a.db", scenario)
+
+
+def test_step_of_planning_for_stored_inboxes(tmp_path: Path) -> None:
+    async def scenario(server: Server) -> None:
+        for number in range(2 * STEP):
+            await server.add_follower(f"https://peer{number}.example/users/bob")
+        await server.publish()
+        [leased] = await server.lease(FANOUT)
+        await server.node.run(handle(server.node.site(), leased))  # signs the activity, and makes the keys
+        [leased] = await server.lease(FANOUT)
+        server.reset()
+        await server.node.run(handle(server.node.site(), leased))
+        effects = server.counts.effects
+        assert effects.total() <= PLANNING_EFFECTS, effects
+        assert effects["Fetch"] == 0
+        assert effects["Commit"] == 1
+        assert server.counts.threads <= 1
 
     run_server(tmp_path / "a.db", scenario)
 

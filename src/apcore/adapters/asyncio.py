@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +13,9 @@ from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from typing import Any, Final, Literal, TypeVar
+from threading import Lock
+from typing import Any, Final, Literal, TypeVar, cast
+from weakref import WeakKeyDictionary, ref
 
 from apcore.adapters.threads import HandlerThreads
 from apcore.effects import CallOutcome, Raised, Returned
@@ -61,6 +64,52 @@ class _Bridge:
             self.pending.cancel()
 
 
+class _PortCall:
+    """A call of a port in a thread, and its result or error."""
+
+    __slots__ = ("answered", "error", "is_handed_out", "job", "result")
+
+    def __init__(self, job: Callable[[], object], answered: asyncio.Future[None]) -> None:
+        self.job = job
+        self.answered = answered
+        self.result: object = None
+        self.error: BaseException | None = None
+        self.is_handed_out = False
+
+
+class _Answers:
+    """The answers of threads to the tasks of a loop. One wake-up of the loop hands out all that have come."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = ref(loop)
+        self._calls: deque[_PortCall] = deque()
+        self._lock = Lock()
+        self._is_scheduled = False
+
+    def make(self, call: _PortCall) -> None:
+        """Make a call. Runs in a thread."""
+        try:
+            call.result = call.job()
+        except BaseException as error:
+            call.error = error
+        self._calls.append(call)
+        with self._lock:
+            loop = None if self._is_scheduled else self._loop()
+            self._is_scheduled = True
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop is closed, so nobody waits
+                _ = loop.call_soon_threadsafe(self._hand_out)
+
+    def _hand_out(self) -> None:
+        with self._lock:
+            self._is_scheduled = False
+        while self._calls:
+            call = self._calls.popleft()
+            call.is_handed_out = True
+            if not call.answered.done():
+                call.answered.set_result(None)
+
+
 _BRIDGE: Final[ContextVar[_Bridge | None]] = ContextVar("apcore_asyncio_bridge", default=None)
 
 
@@ -86,6 +135,7 @@ class AsyncioRuntime:
         self._handler_threads_max = handler_threads_max
         self._pools: dict[str, ThreadPoolExecutor | HandlerThreads] = {}
         self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], _Flight] = {}
+        self._answers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Answers] = WeakKeyDictionary()
 
     def now(self) -> datetime:
         """Return the system's time, in UTC."""
@@ -177,19 +227,33 @@ class AsyncioRuntime:
         context = copy_context()
         context.run(_BRIDGE.set, bridge)
         pool = self._pool(lane, bridge.depth)
+        if not isinstance(pool, HandlerThreads):
+            return await self._call_port(pool, bridge, partial(context.run, job))
         future = pool.submit(partial(context.run, job))
-        working = asyncio.wrap_future(future, loop=loop)
         try:
-            return await (asyncio.shield(working) if lane != "handler" else working)
+            return await asyncio.wrap_future(future, loop=loop)
         except asyncio.CancelledError:
             bridge.cancel()
-            if isinstance(pool, HandlerThreads):
-                pool.forsake(future)
-            if lane != "handler" and not future.cancel():
-                _ = await asyncio.wait([working])
-                if not working.cancelled():
-                    _ = working.exception()  # retrieved, so that asyncio does not log it as never retrieved
+            pool.forsake(future)
             raise
+
+    async def _call_port(self, pool: ThreadPoolExecutor, bridge: _Bridge, job: Callable[[], T]) -> T:
+        answers = self._answers.get(bridge.loop)
+        if answers is None:
+            answers = self._answers[bridge.loop] = _Answers(bridge.loop)
+        call = _PortCall(job, bridge.loop.create_future())
+        future = pool.submit(answers.make, call)
+        try:
+            await call.answered
+        except asyncio.CancelledError:
+            bridge.cancel()
+            if not (future.cancel() or call.is_handed_out):
+                call.answered = bridge.loop.create_future()
+                await call.answered
+            raise
+        if call.error is not None:
+            raise call.error
+        return cast("T", call.result)
 
     def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:
         """Run ``job`` on the loop of this worker thread.
@@ -284,8 +348,15 @@ _ABANDONED: Final[set[asyncio.Future[None]]] = set()
 async def _run_or_abandon(job: Callable[[], Awaitable[None]], abandon_after_s: float) -> None:
     """Run ``job`` as a task of its own. If it runs on after a cancellation, leave it behind when its time is over."""
     task = asyncio.ensure_future(_awaited(job))
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(_task: asyncio.Future[None]) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    task.add_done_callback(end)
     try:
-        _ = await asyncio.wait((task,))
+        await ended
     except asyncio.CancelledError:
         ends_s = time.monotonic() + abandon_after_s
         _ = task.cancel()

@@ -141,8 +141,10 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
             # A delivery moves between backlogs only if no worker has changed it since it was read.
             moved = DELIVERIES.put(key, aimed_delivery.record)
             batch += Batch([aimed_delivery.check], [moved, aimed_delivery.deletion])
-    for backlog in dict.fromkeys(_backlog(site, owner) for owner in inboxes.values()):
-        ident = yield from RandomBytes(16)
+    backlogs = list(dict.fromkeys(_backlog(site, owner) for owner in inboxes.values()))
+    idents = (yield from RandomBytes(16 * len(backlogs))) if backlogs else b""
+    for number, backlog in enumerate(backlogs):
+        ident = idents[16 * number : 16 * number + 16]
         batch += Batch(messages=[deliver_message(backlog, ident, by=site.origin)])
     # A forwarded activity was processed at this origin when it arrived.
     local_uris = () if record.sources else step.recipients.local
