@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from apcore.effects import Call, Commit, Effect, Get, Now, RandomBytes
-from apcore.federation.worker import lease_work
-from inbox_fixture import BOB, INBOX, SHARED, Ground
+from apcore.effects import Call, Commit, Effect, Fetch, Get, Now, RandomBytes, Sign
+from apcore.federation.wake_ups import DELIVER, FANOUT
+from apcore.federation.worker import lease_lanes, lease_work
+from apcore.vocab import Note
+from inbox_fixture import ALICE, BOB, INBOX, SHARED, Ground
 
 POST_EFFECTS = {Now: 1, Get: 1, RandomBytes: 1, Commit: 1}
 """The effects of a POST by an actor whose key is known, to an actor that was seen lately."""
@@ -25,6 +27,9 @@ PROCESS_EFFECTS = {Get: 2, Now: 3, Call: 1, RandomBytes: 1, Commit: 1}
 
 One `Get` and two `Now` are for the copy of the delivered object that is kept (`delivered_copies`).
 """
+STEP = 20
+STEP_EFFECTS_MAX = 64
+"""The effects of a step with that many deliveries to one server: 3.2 for each, its signature and its request included."""
 POST_CALLS_MAX = {"shared": 475, "actor": 540}
 """The most Python calls of such a POST, those of the memory store included."""
 
@@ -97,3 +102,22 @@ def test_processing_needs_one_read_and_one_commit():
     [message] = ground.node.run(lease_work(0))
     counts = effects_of(ground, lambda: ground.node.handle_leased(message))
     assert counts == PROCESS_EFFECTS
+
+
+def test_step_of_twenty_deliveries_needs_few_effects_and_one_commit():
+    ground = Ground()
+    follow = ground.bob.activity("Follow", id=f"{BOB}/follows/1", object=ALICE)
+    assert ground.post(ground.bob.request(follow, INBOX)).status == 202
+    ground.work()
+    for number in range(STEP):
+        ground.node.publish(Note(content=f"hi {number}"), by="alice", visibility="public")
+    while leased := ground.node.run(lease_lanes(ground.node.lanes[FANOUT], limit=STEP)):
+        for message in leased:
+            ground.node.handle_leased(message)
+    received_before = len(ground.bob.received)
+    [message] = ground.node.run(lease_lanes(ground.node.lanes[DELIVER], limit=STEP))
+    counts = effects_of(ground, lambda: ground.node.handle_leased(message))
+    assert len(ground.bob.received) - received_before == STEP
+    assert counts[Sign] == counts[Fetch] == STEP
+    assert counts[Commit] == 1
+    assert counts.total() <= STEP_EFFECTS_MAX
