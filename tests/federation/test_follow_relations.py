@@ -479,6 +479,19 @@ def test_late_accept_of_an_undone_follow_does_not_affect_the_next_one():
     assert ground.members("following") == [MILA]
 
 
+def test_follow_at_once_after_an_undo_has_a_new_id():
+    """Fedify ignores an id that it has processed, whatever was undone since."""
+    ground = Ground()
+    for _ in range(3):
+        for change in (ground.node.follow, ground.node.unfollow):
+            _ = change(MILA, by="anna")
+            ground.clock.pass_s(0.0001)
+    ground.work()
+    follows = [delivery.activity["id"] for delivery in ground.mila.received if delivery.activity["type"] == "Follow"]
+    assert len(set(follows)) == 3
+    assert ground.types() == ["Follow", "Undo"] * 3
+
+
 NAMES_OF_A_FOLLOW: dict[str, Callable[[str], Any]] = {
     "known id, embedded": lambda known: {"id": known, "type": "Follow", "actor": ANNA, "object": MILA},
     "unknown id of ours, embedded": lambda known: {
