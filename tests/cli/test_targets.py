@@ -184,6 +184,71 @@ def test_check_warns_of_missing_data_that_handlers_use(targets, target, has_warn
     assert all("rules.<locals>.actor" in text and "data=" in text for text in warnings)
 
 
+NAMES = """
+from apcore import AsyncNode, Federation, Node
+from apcore.adapters.memory import MemoryStore
+from apcore.testing.keys import ReusedKeys
+from apcore.vocab import Person
+
+
+def rules():
+    federation = Federation()
+    names = {"1": "alice", "2": "2"}
+    federation.actor("/ap/{identifier}")(
+        lambda ctx, identifier: Person(preferred_username=names[identifier]) if identifier in names else None
+    )
+    return federation
+
+
+def broken():
+    federation = Federation()
+    federation.actor("/ap/{identifier}")(lambda ctx, identifier: 1 // 0)
+    return federation
+
+
+store = MemoryStore()
+node = Node(rules(), "https://here.example", store, signer=ReusedKeys())
+async_node = AsyncNode(rules(), "https://here.example", store, signer=ReusedKeys())
+"""
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    (tmp_path / "names.py").write_text(NAMES, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "names", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield import_module("names")
+    sys.modules.pop("names", None)
+
+
+def findings_of(capsys, *arguments) -> list[str]:
+    exit_code = main(["check", *arguments, "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert exit_code == (exit_codes.FAILED if any(one["level"] == "error" for one in findings) else exit_codes.DONE)
+    return [one["text"] for one in findings if "keeps nothing" not in one["text"]]
+
+
+def test_check_names_an_actor_that_cannot_be_found_by_its_handle(names, capsys):
+    [text] = findings_of(capsys, "names:rules", "--actor", "1", "--actor", "2")
+    assert "'1' cannot be found by its handle @alice@your.example" in text
+    assert "Register federation.handle" in text
+    assert findings_of(capsys, "names:rules", "--actor", "2") == []
+    assert findings_of(capsys, "names:rules") == []
+    assert findings_of(capsys, "names:rules", "--actor", "3") == ["there is no actor '3'"]
+    [text] = findings_of(capsys, "names:broken", "--actor", "1")
+    assert "ZeroDivisionError" in text
+
+
+@pytest.mark.parametrize("name", ["node", "async_node"])
+def test_check_of_a_node_takes_the_actors_in_its_store(names, name, capsys):
+    assert findings_of(capsys, f"names:{name}") == []
+    for identifier in ("1", "2"):
+        names.node.rotate_keys(identifier)
+    [text] = findings_of(capsys, f"names:{name}")
+    assert "'1' cannot be found by its handle @alice@here.example" in text
+
+
 def test_served_node_answers_at_each_origin_with_its_data(tmp_path):
     (tmp_path / "served_targets.py").write_text(RULES + SERVED, encoding="utf-8")
     log = tmp_path / "served.log"
