@@ -7,6 +7,7 @@ place of the registration.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Generic
 
@@ -14,19 +15,27 @@ from attrs import evolve, field, frozen
 from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
+from apcore.federation.listener_registration import ListenerRegistration
 from apcore.handlers import call_site
 
 __all__ = ["REGISTRATIONS", "Router", "repeat_registrations"]
 
 Data = TypeVar("Data", default=None)
 
+
+def _registers(member: object) -> bool:
+    """Return whether a member of a `Federation` registers something. Then it checks that registration is open."""
+    function = member.fget if isinstance(member, property) else member
+    codes = [function.__code__] if inspect.isfunction(function) else []
+    for code in codes:
+        codes += [constant for constant in code.co_consts if inspect.iscode(constant)]
+    return any("_check_open" in code.co_names for code in codes)
+
+
 REGISTRATIONS: Final = frozenset(
-    {
-        *("actor", "actor_path", "object", "collection", "managed_collection", "relay"),
-        *("handle", "profile", "resource", "link", "links"),
-        *("on", "on_error", "side_effect", "switch_off"),
-        *("follows", "blocks", "may_change", "authenticate_client", "on_document"),
-    }
+    name
+    for name in dir(ListenerRegistration)
+    if not name.startswith("_") and _registers(inspect.getattr_static(ListenerRegistration, name))
 )
 """The members of a `Federation` that register something."""
 
@@ -58,7 +67,7 @@ class _Registration:
 
 if TYPE_CHECKING:
     # Type checkers see the methods of a federation, with their types.
-    from apcore.federation.listener_registration import ListenerRegistration as _Methods
+    _Methods = ListenerRegistration
 else:
 
     class _Methods(Generic[Data]):
