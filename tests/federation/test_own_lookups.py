@@ -8,7 +8,7 @@ import pytest
 
 from apcore import Federation, Node
 from apcore.errors import RequestError
-from apcore.federation.own_lookups import describe, look_up
+from apcore.federation.own_lookups import describe_own, find_own
 from apcore.http import LOOPBACK_OPEN
 from apcore.remote import Gone, NotFound
 from apcore.testing.keys import ReusedKeys
@@ -55,17 +55,18 @@ def node_of(origin: Any = (SOCIAL, BAKERY), **options: Any) -> tuple[Node[None],
 def test_own_name_is_found_without_a_request(text: str, acct: str | None, ident: str) -> None:
     node, network = node_of()
     for origin in node.origins.listed:
-        result = node.run(look_up(node.site(origin), text))
+        result = node.run(find_own(node.site(origin), text))
+        assert result is not None
         assert (result.document.id, result.acct and str(result.acct)) == (ident, acct)
         assert str(result.loaded.url) == ident
     assert network.exchanges == []
 
 
-def test_other_name_is_looked_up_at_its_host() -> None:
+@pytest.mark.parametrize("text", ["@bob@remote.example", BOB, "https://handles.example/about", "social.example.org"])
+def test_name_of_another_server_is_left_to_it(text: str) -> None:
     node, network = node_of()
-    result = node.run(look_up(node.site(node.origins.listed[0]), "@bob@remote.example"))
-    assert result.document.id == BOB
-    assert network.exchanges != []
+    assert node.run(find_own(node.site(node.origins.listed[0]), text)) is None
+    assert network.exchanges == []
 
 
 @pytest.mark.parametrize(
@@ -83,15 +84,8 @@ def test_other_name_is_looked_up_at_its_host() -> None:
 def test_own_name_without_a_document_is_not_asked_for(text: str, error: type[Exception]) -> None:
     node, network = node_of()
     with pytest.raises(error):
-        node.run(look_up(node.site(node.origins.listed[0]), text))
+        node.run(find_own(node.site(node.origins.listed[0]), text))
     assert network.exchanges == []
-
-
-def test_other_page_at_the_host_of_the_handles_is_fetched() -> None:
-    node, network = node_of()
-    with pytest.raises(Exception, match=r"handles\.example"):
-        node.run(look_up(node.site(node.origins.listed[0]), "https://handles.example/about"))
-    assert next(exchange.url for exchange in network.exchanges) == "https://handles.example/about"
 
 
 @pytest.mark.parametrize("origin", [lambda origin: origin in {SOCIAL, BAKERY}, "http://127.0.0.1:8000"])
@@ -99,16 +93,20 @@ def test_every_form_of_origins_is_known_as_our_own(origin: Any) -> None:
     node, network = node_of(origin, handle_host=None, addresses=LOOPBACK_OPEN)
     host = "social.example" if callable(origin) else "127.0.0.1:8000"
     site = node.site(node.origins.pick(SOCIAL if callable(origin) else None))
-    assert str(node.run(look_up(site, f"@alice@{host}")).acct) == f"acct:alice@{host}"
+    result = node.run(find_own(site, f"@alice@{host}"))
+    assert result is not None
+    assert str(result.acct) == f"acct:alice@{host}"
     assert network.exchanges == []
 
 
 def test_own_resource_is_described_without_a_request() -> None:
     node, network = node_of()
     site = node.site(node.origins.listed[0])
-    assert node.run(describe(site, "acct:alice@handles.example")).subject == "acct:alice@handles.example"
+    descriptor = node.run(describe_own(site, "acct:alice@handles.example"))
+    assert descriptor is not None
+    assert descriptor.subject == "acct:alice@handles.example"
     for resource, error in (("acct:eve@handles.example", NotFound), ("acct:gone@handles.example", Gone)):
         with pytest.raises(error):
-            node.run(describe(site, resource))
+            node.run(describe_own(site, resource))
+    assert node.run(describe_own(site, "acct:bob@remote.example")) is None
     assert network.exchanges == []
-    assert node.run(describe(site, "acct:bob@remote.example")).subject == "acct:bob@remote.example"

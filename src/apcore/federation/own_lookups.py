@@ -1,14 +1,14 @@
 """Look up our own actors and documents by the names that people paste, without a request.
 
 A node that asked itself over HTTP would wait for itself, and its domain rules and limits would apply to it. So a handle
-or an address of our own is resolved as WebFinger would answer it, and every other one is looked up at its host.
+or an address of our own is resolved as WebFinger would answer it. Every other one is left to a lookup at its host.
 """
 
 from __future__ import annotations
 
 from attrs import evolve
 
-from apcore.discovery import Acct, Descriptor, LookupResult, lookup, parse_resource, webfinger
+from apcore.discovery import Acct, Descriptor, LookupResult, parse_resource
 from apcore.discovery.accounts import parse_pasted
 from apcore.effects import Now, Op
 from apcore.federation.actors.handles import describe_actor, handle_of
@@ -17,24 +17,24 @@ from apcore.federation.actors.profiles import ActorGone, ActorUnknown
 from apcore.federation.origins import Origins
 from apcore.federation.site import Site
 from apcore.http import Origin, parse_url
-from apcore.remote import Gone, Identity, LoadedDocument, NotFound
+from apcore.remote import Gone, LoadedDocument, NotFound
 
-__all__ = ["describe", "look_up"]
+__all__ = ["describe_own", "find_own"]
 
 
-def look_up(site: Site, text: str, *, identity: Identity | None = None) -> Op[LookupResult]:
-    """Find an actor or a document by the text that a person pasted; see `lookup`.
+def find_own(site: Site, text: str) -> Op[LookupResult | None]:
+    """Find an actor or a document of our own by the text that a person pasted. Return None for the name of others.
 
-    For our own: effects and errors are those of `find_actor` and `load_own_document`. ``identity`` signs requests.
+    Effects and errors are those of `find_actor` and `load_own_document`.
 
     Raises:
         NotFound, Gone: The name is our own, and there is no such actor or document.
-        ApcoreError: As `lookup`, for any other name.
+        RequestError: The text is no name; see `parse_pasted`.
     """
     name = parse_pasted(text).name
     own_site = _own_site(site, name)
     if own_site is None:
-        return (yield from lookup(text, policy=site.fetching, identity=identity))
+        return None
     try:
         named = yield from find_actor(own_site, name)
     except ActorGone as error:
@@ -42,25 +42,24 @@ def look_up(site: Site, text: str, *, identity: Identity | None = None) -> Op[Lo
     except ActorUnknown as error:
         if isinstance(name, Acct):
             raise NotFound(f"{name} is our own: {error}") from error
-        if not site.origins.has(parse_url(name).origin):
-            # Another web server answers for the pages at the host of the handles.
-            return (yield from lookup(text, policy=site.fetching, identity=identity))
-        return LookupResult((yield from _load(own_site, name)))
+        # Another web server answers for the other pages at the host of the handles.
+        is_served = site.origins.has(parse_url(name).origin)
+        return LookupResult((yield from _load(own_site, name))) if is_served else None
     loaded = yield from _load(own_site, own_site.actor_uri(named.identifier))
     return LookupResult(loaded, handle_of(own_site, named.identifier, named.view))
 
 
-def describe(site: Site, resource: str) -> Op[Descriptor]:
-    """Return the WebFinger answer about a resource: our own answer, or that of its host.
+def describe_own(site: Site, resource: str) -> Op[Descriptor | None]:
+    """Return our own WebFinger answer about a resource. Return None for the resource of others.
 
     Raises:
         NotFound, Gone: The resource is our own, and names no actor.
-        ApcoreError: As `webfinger`, for any other resource.
+        RequestError: ``resource`` is neither an account nor a URI.
     """
     name = parse_resource(resource)
     own_site = _own_site(site, name)
     if own_site is None:
-        return (yield from webfinger(resource, policy=site.fetching))
+        return None
     try:
         return (yield from describe_actor(own_site, name))
     except ActorGone as error:
