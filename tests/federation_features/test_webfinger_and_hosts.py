@@ -93,6 +93,22 @@ def test_subject_of_every_resource_is_the_handle_and_the_actor_is_among_the_alia
         assert descriptor["aliases"] == [ALICE, f"{ORIGIN}/@alice"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("@bob@remote.example", "bob@remote.example", "acct:bob@remote.example", " @bob@Remote.example. "),
+        *("https://remote.example/users/bob", "<https://remote.example/users/bob>", "remote.example/users/bob"),
+        "https://other.example/@bob@remote.example",
+    ],
+)
+def test_lookup_finds_an_actor_by_the_text_that_a_person_pastes(text: str) -> None:
+    network = PeerNetwork()
+    network.peer("https://remote.example/users/bob")
+    node = Node(federation(), ORIGIN, MemoryStore(), transport=network, signer=ReusedKeys())
+    result = node.run(lookup(text, policy=FetchPolicy()))
+    assert (str(result.acct), result.document.id) == ("acct:bob@remote.example", "https://remote.example/users/bob")
+
+
 # --- split domain -----------------------------------------------------------------------------------------------------
 
 
