@@ -1,7 +1,7 @@
 """Open transactions of an application on PostgreSQL, by each library: psycopg, SQLAlchemy and Django.
 
-Each function takes a site: ``dsn`` (the parameters of psycopg), ``sqlalchemy_url``, and ``alias``, a name for Django. It
-yields the object that the application would pass to `Node.enlist`, and a function that runs a statement.
+Each function takes a site: ``dsn`` (the parameters of psycopg), ``sqlalchemy_url``, and ``alias``, a name for Django.
+It yields the object that the application would pass to `Node.enlist`, and a function that runs a statement.
 """
 
 from __future__ import annotations

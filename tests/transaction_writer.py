@@ -1,4 +1,4 @@
-"""Write rows and posts in transactions of an application, until `tests/adapters/test_postgres_crash.py` kills the process.
+"""Write rows and posts in transactions of an application, until `tests/adapters/test_postgres_crash.py` kills it.
 
 Usage: ``python transaction_writer.py LIBRARY KIND STORE HOST TABLE NAME``. Every transaction inserts a row with a title
 and publishes a post with the same text. One in four is rolled back. The titles of the committed ones go to standard

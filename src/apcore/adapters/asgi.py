@@ -61,6 +61,9 @@ def asgi_app(
     Raises:
         ConfigurationError: There is no origin, ``grace_s`` is negative, ``trust_proxy`` is another word, or as
             `AsyncNode`.
+
+    A store that cannot be reached, or that must not be used as it is, fails the start-up of the server (see
+    `Node.prepare`).
     """
     bound = node if isinstance(node, AsyncNode) else AsyncNode(node, *args, **options)
     check_bound(bound, "asgi_app")
@@ -99,13 +102,14 @@ class AsgiApplication:
         Use it if the application is mounted inside another one, and so gets no lifespan of its own. Pass this method as
         the ``lifespan`` of Starlette or FastAPI. In your own lifespan, write ``async with app.lifespan():``.
         """
-        self._start()
+        await self._start()
         try:
             yield
         finally:
             await self._close()
 
-    def _start(self) -> None:
+    async def _start(self) -> None:
+        await self.node.prepare()
         if self._worker is not None:
             self._worker.start()
 
@@ -173,27 +177,40 @@ class AsgiApplication:
             return message
 
         async def site_send(message: MutableMapping[str, Any]) -> None:
-            stage.answers.append(message["type"])
             if message["type"] == "lifespan.startup.complete":
-                self._start()
-            elif message["type"].startswith("lifespan.shutdown"):
+                message = await self._start_up(message)
+            stage.answers.append(message["type"])
+            if message["type"].startswith("lifespan.shutdown"):
                 await self._close()
             await send(message)
 
         try:
             if self._fallback is not None:
                 await self._site_lifespan(self._fallback, stage, scope, site_receive, site_send)
-            if stage.is_over:
-                return
-            if not stage.is_starting:
-                _ = await site_receive()
-            if not stage.answers:
-                await site_send({"type": "lifespan.startup.complete"})
-            while not stage.is_stopping:
-                _ = await site_receive()
-            await site_send({"type": "lifespan.shutdown.complete"})
+            if not stage.is_over:
+                await self._own_lifespan(stage, site_receive, site_send)
         finally:
             await self._close()
+
+    @staticmethod
+    async def _own_lifespan(stage: _Stage, receive: Receive, send: Send) -> None:
+        """Go through the lifespan, or through the part of it that the site has left."""
+        if not stage.is_starting:
+            _ = await receive()
+        if not stage.answers:
+            await send({"type": "lifespan.startup.complete"})
+        while not stage.is_stopping and "lifespan.startup.failed" not in stage.answers:
+            _ = await receive()
+        if stage.is_stopping:
+            await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start_up(self, message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Start, and return the site's message of completion, or a message of failure."""
+        try:
+            await self._start()
+        except ApcoreError as error:
+            return {"type": "lifespan.startup.failed", "message": f"apcore cannot start: {error}"}
+        return message
 
     @staticmethod
     async def _site_lifespan(site: ASGIApp, stage: _Stage, scope: Scope, receive: Receive, send: Send) -> None:

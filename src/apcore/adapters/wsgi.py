@@ -47,13 +47,15 @@ def wsgi_app(
 ) -> WsgiApplication:
     """Return a WSGI application for a node, or for a federation and the arguments of `Node`.
 
-    The arguments and errors are those of `asgi_app`. ``grace_s`` counts from the exit of the process. A SIGTERM that
-    the server does not handle ends the process without an exit. Then another worker repeats the running messages.
+    The arguments and errors are those of `asgi_app`, and those of `Node.prepare`. ``grace_s`` counts from the exit of
+    the process. A SIGTERM that the server does not handle ends the process without an exit. Then another worker repeats
+    the running messages.
     """
     bound = node if isinstance(node, Node) else Node(node, *args, **options)
     check_bound(bound, "wsgi_app")
     check_grace(grace_s)
     check_trust_proxy(trust_proxy)
+    bound.prepare()
     return WsgiApplication(bound, fallback, worker=worker, trust_proxy=trust_proxy, grace_s=grace_s)
 
 

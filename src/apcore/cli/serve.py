@@ -73,4 +73,6 @@ def command(
         name = f"{node.federation.software_name}/{node.federation.software_version}"
         logging.getLogger("apcore").info("%s at %s, listening at %s, port %d", name, node.origins, host, port)
         server.run(sockets=[listener])
+    if not server.started:
+        raise click.ClickException("the server could not start; the lines above say why")
     return exit_codes.DONE if server.started else exit_codes.FAILED

@@ -64,6 +64,7 @@ async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None
     """
     ends = until_idle or limit_s is not None
     async with node:
+        await node.prepare()
         worker = asyncio.create_task(node.work(until_idle=until_idle, limit_s=limit_s) if ends else _forever(node))
         loop, own_task = asyncio.get_running_loop(), asyncio.current_task()
         for number in _STOP_SIGNALS:
@@ -92,6 +93,7 @@ def _work_blocking(node: Node[Any], *, until_idle: bool, limit_s: float | None) 
     old_handlers = [(number, signal.signal(number, stop)) for number in _STOP_SIGNALS]
     try:
         with node:
+            node.prepare()
             _LOG.info("working for %s", node.origins)
             while True:
                 try:

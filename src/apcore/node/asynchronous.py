@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 import attrs
 from typing_extensions import override
 
-from apcore.drivers import AsyncPorts, Observer, async_ports, run_async
+from apcore.drivers import AsyncPorts, Observer, async_ports, require_port, run_async
 from apcore.drivers.threaded_ports import store_on_loop
 from apcore.effects import CallOutcome, Op
 from apcore.errors import ConfigurationError, Unavailable
@@ -34,7 +34,7 @@ from apcore.federation.worker import fail_overdue, handle, named_origin, origin_
 from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.async_worker import AsyncWorker
-from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Data, Factory, address_tuple
+from apcore.node.binding import PREPARE_KEY, AsyncFactory, AsyncNodeOptions, Data, Factory, address_tuple
 from apcore.node.host_transactions import async_driver_connection
 from apcore.node.methods import AsyncNodeMethods
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
@@ -152,6 +152,10 @@ class AsyncNode(AsyncNodeMethods[Data]):
     async def run(self, op: Op[T], /) -> T:
         """Drive an operation to its end with this node's ports."""
         return await run_async(op, self.ports)
+
+    async def prepare(self) -> None:
+        """See `Node.prepare`. `asgi_app` does this at start."""
+        _ = await require_port(self.ports.store, "store").get([PREPARE_KEY])
 
     @asynccontextmanager
     async def entered(self) -> AsyncGenerator[Data, None]:

@@ -59,6 +59,7 @@ from apcore.vocab import Document, Reference
 __all__ = [
     "IDLE_PAUSE_S",
     "IDLE_WAIT_S",
+    "PREPARE_KEY",
     "WAIT_S",
     "AsyncFactory",
     "AsyncNodeOptions",
@@ -95,6 +96,8 @@ _DURATIONS: Final = tuple(
     for name in attrs.fields_dict(FetchPolicy)
     if "_s_" in f"{name}_" and isinstance(getattr(_DEFAULT, name), float)
 )
+PREPARE_KEY: Final = ("prepare",)
+"""A key that is read only to open the store."""
 RECONCILE_S: Final = 60.0
 WATCH_S: Final = 60.0
 IDLE_S_MAX: Final = 120.0

@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 import attrs
 from typing_extensions import override
 
-from apcore.drivers import Observer, Ports, run
+from apcore.drivers import Observer, Ports, require_port, run
 from apcore.effects import CallOutcome, Op
 from apcore.errors import ConfigurationError, Unavailable, WorkerEnded
 from apcore.federation.actors.rotation import Rotation, rotate
@@ -30,7 +30,7 @@ from apcore.federation.time_limits import HANDLER_LIMIT_S, LEASE_S
 from apcore.federation.worker import fail_overdue, handle, named_origin, origin_of, put_off
 from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
-from apcore.node.binding import Data, Factory, NodeOptions, address_tuple
+from apcore.node.binding import PREPARE_KEY, Data, Factory, NodeOptions, address_tuple
 from apcore.node.host_transactions import driver_connection
 from apcore.node.methods import NodeMethods
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
@@ -132,6 +132,18 @@ class Node(NodeMethods[Data]):
     def run(self, op: Op[T], /) -> T:
         """Drive an operation to its end with this node's ports."""
         return run(op, self.ports)
+
+    def prepare(self) -> None:
+        """Open the store: connect, check its server, and bring its tables up to date. `wsgi_app` does this at start.
+
+        Otherwise that happens with the first request or message.
+
+        Raises:
+            ConfigurationError: The server's settings or the user's rights are not suitable, or the data is in a newer
+                format.
+            StoreUnavailable: The store cannot be reached.
+        """
+        _ = require_port(self.ports.store, "store").get([PREPARE_KEY])
 
     @contextmanager
     def entered(self) -> Generator[Data, None, None]:
