@@ -110,7 +110,7 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def crash(session: nox.Session) -> None:
-    """Kill servers, workers and writers at random moments and look for all that they had acknowledged: ``nox -s crash -- 50`` kills."""
+    """Kill servers, workers, writers and databases at random moments and look for all that they had acknowledged: ``nox -s crash -- 50`` kills."""
     kills = session.posargs[0] if session.posargs else "50"
     if not kills.isdigit():
         session.error(f"crash takes a number of kills, not {kills!r}")
@@ -123,7 +123,12 @@ def crash(session: nox.Session) -> None:
         "-s",
         "tests/federation/test_crash.py",
         "tests/adapters/test_sqlite_crash.py",
-        env={"APCORE_CRASH_KILLS": kills, "APCORE_CRASH_ROUNDS": str(4 * int(kills))},
+        "tests/adapters/test_postgres_crash.py",
+        env={
+            "APCORE_CRASH_KILLS": kills,
+            "APCORE_CRASH_ROUNDS": str(4 * int(kills)),
+            "APCORE_TRANSACTION_KILLS": str(max(1, int(kills) // 8)),
+        },
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from database_servers import PostgresServer
 from markdown_blocks import blocks, links
 from public_names import PACKAGES
 
@@ -20,6 +21,7 @@ PAGES = sorted(path for path in (HERE / "docs").rglob("*.md") if "_build" not in
 NAMES = [str(path.relative_to(HERE)) for path in PAGES]
 
 _NEEDS = {"docs/howto/drive-operations.md": "trio"}
+_NEEDS_SERVER = "docs/howto/postgresql.md"
 
 
 def test_all_four_kinds_of_pages_exist():
@@ -34,12 +36,32 @@ def same_logging():
     logging.getLogger("apcore").setLevel(logging.NOTSET)
 
 
+@pytest.fixture
+def database(monkeypatch):
+    """Return a function that starts a PostgreSQL server with an empty database, and makes it the default of libpq."""
+    servers = []
+
+    def start(name):
+        server = PostgresServer(fsync=True)
+        servers.append(server)
+        with server.connect(user="admin", dbname="postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} OWNER site")
+        monkeypatch.setenv("PGHOST", str(server.folder))
+        monkeypatch.setenv("PGUSER", "site")
+
+    yield start
+    for server in servers:
+        server.close()
+
+
 @pytest.mark.usefixtures("same_logging")
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_python_block_of_a_page_runs(page, tmp_path, monkeypatch):
+def test_every_python_block_of_a_page_runs(page, tmp_path, monkeypatch, database):
     needed = _NEEDS.get(str(page.relative_to(HERE)))
     if needed and find_spec(needed) is None:
         pytest.skip(f"the page shows {needed}, which is not installed")
+    if str(page.relative_to(HERE)) == _NEEDS_SERVER:
+        database("social")
     monkeypatch.chdir(tmp_path)
     # The block needs a module of its own: decorators like dataclass look up their module by name.
     name = f"page_{page.stem.replace('-', '_')}"

@@ -27,6 +27,7 @@ _MODULES: Final = {
     "inbox": "apcore.cli.inbox",
     "keygen": "apcore.cli.keygen",
     "lookup": "apcore.cli.lookup",
+    "migrate": "apcore.cli.migrate",
     "resolve": "apcore.cli.resolve",
     "rotate": "apcore.cli.rotate",
     "serve": "apcore.cli.serve",

@@ -23,7 +23,7 @@ from apcore.adapters.postgres.calls import PostgresCalls
 from apcore.adapters.postgres.connections import Connection, Connections
 from apcore.adapters.postgres.enlisted import EnlistedStore
 from apcore.adapters.postgres.failures import failure, is_conflict
-from apcore.adapters.postgres.migration import check_server, migrate
+from apcore.adapters.postgres.migration import FORMAT, check_server, migrate, read_installation
 from apcore.adapters.postgres.settings import Settings
 from apcore.adapters.server_calls import ServerCall
 from apcore.adapters.server_store import ServerStore
@@ -64,6 +64,21 @@ class PostgresStore(ServerStore):
         """
         with self._lent(self._connections):
             pass
+
+    @property
+    def newest_format(self) -> int:
+        """Return the format that `prepare` brings the tables to."""
+        return FORMAT
+
+    def stored_format(self) -> int:
+        """Return the format of the tables, and change nothing; 0 if there are no tables yet."""
+        connections = Connections(self.settings, prepare=lambda _: None, connections_max=1)
+        try:
+            with self._lent(connections) as connection:
+                installation = read_installation(connection, self.settings.schema)
+        finally:
+            connections.close()
+        return 0 if installation is None else installation[0]
 
     @property
     def installation(self) -> UUID:

@@ -24,7 +24,7 @@ from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.redis.asynchronous import AsyncRedisStore
 from apcore.adapters.redis.calls import RedisCalls
 from apcore.adapters.redis.failures import failure, refusal
-from apcore.adapters.redis.settings import SCRIPT, Settings, check_server, migrate
+from apcore.adapters.redis.settings import FORMAT, SCRIPT, Settings, check_server, migrate
 from apcore.adapters.server_calls import ServerCall
 from apcore.adapters.server_store import ServerStore
 from apcore.drivers.threaded_ports import threaded_store
@@ -71,6 +71,20 @@ class RedisStore(ServerStore):
             except redis.RedisError as error:
                 raise refusal(error, self.settings.source) from error
             self._is_prepared = True
+
+    @property
+    def newest_format(self) -> int:
+        """Return the format that `prepare` brings the keys to."""
+        return FORMAT
+
+    def stored_format(self) -> int:
+        """Return the format of the keys, and change nothing; 0 if there are no keys yet."""
+        with self._lent() as connection:
+            try:
+                stored = _execute(connection, ("GET", f"{self.settings.prefix}format"))
+            except redis.RedisError as error:
+                raise refusal(error, self.settings.source) from error
+        return 0 if stored is None else int(stored)
 
     def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
         """See `MessageQueue.wait`. Blocks the calling thread."""
