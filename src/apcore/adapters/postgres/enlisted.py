@@ -6,7 +6,9 @@ fails, PostgreSQL accepts nothing more in that transaction, so the application h
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
@@ -42,6 +44,7 @@ class EnlistedStore(ServerStore):
         if not isinstance(connection, psycopg.Connection):
             raise ContractError(_describe_type(connection, "psycopg.Connection"))
         self._connection: psycopg.Connection[Any] = connection
+        self._lock = Lock()
         self._settings = settings
         self._durability = settings.durability
         self._calls: PostgresCalls = calls
@@ -63,8 +66,10 @@ class EnlistedStore(ServerStore):
         """Do nothing: the connection belongs to the application."""
 
     def _ask(self, call: ServerCall[T]) -> T:
-        _check_status(self._connection)
-        return call.read(self._execute(self._calls.statement(call), call.arguments))
+        with self._lock:  # during a call of another thread, the connection shows no open transaction
+            _check_status(self._connection)
+            rows = self._execute(self._calls.statement(call), call.arguments)
+        return call.read(rows)
 
     def _execute(self, statement: bytes, arguments: Sequence[object]) -> Rows:
         # A cursor of our own: the application's factories would change statements or rows.
@@ -82,6 +87,7 @@ class AsyncEnlistedStore(AsyncServerStore):
     def __init__(self, connection: psycopg.AsyncConnection[Any], settings: Settings, calls: PostgresCalls) -> None:
         """Use `bind`."""
         self._connection = connection
+        self._lock = asyncio.Lock()
         self._settings = settings
         self._durability = settings.durability
         self._calls: PostgresCalls = calls
@@ -107,8 +113,10 @@ class AsyncEnlistedStore(AsyncServerStore):
         """See `EnlistedStore.close`."""
 
     async def _ask(self, call: ServerCall[T]) -> T:
-        _check_status(self._connection)
-        return call.read(await self._execute(self._calls.statement(call), call.arguments))
+        async with self._lock:  # during a call of another task, the connection shows no open transaction
+            _check_status(self._connection)
+            rows = await self._execute(self._calls.statement(call), call.arguments)
+        return call.read(rows)
 
     async def _execute(self, statement: bytes, arguments: Sequence[object]) -> Rows:
         cursor = psycopg.AsyncCursor(self._connection, row_factory=tuple_row)
