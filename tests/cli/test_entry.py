@@ -10,7 +10,9 @@ import pytest
 
 from apcore.cli import exit_codes, main
 
-COMMANDS = "block, check, demo, graph, inbox, keygen, lookup, migrate, resolve, rotate, serve, sign, verify, version, work"
+COMMANDS = (
+    "block, check, demo, graph, inbox, keygen, lookup, migrate, resolve, rotate, serve, sign, verify, version, work"
+)
 
 
 def test_missing_command_shows_the_help(capsys):

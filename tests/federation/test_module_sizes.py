@@ -18,7 +18,7 @@ SMALL = {
     "outbox.push_policy": "the decision to push, which publishing and relays share",
     "serving.page_names": "two inverse functions, with a property test of their own",
     "subscriptions.pace": "the budget of a host, apart from the schedule, which has no effects",
-    "unit_setup": "joins the site and the unit of work, which must not import each other",
+    "outbox.unit_commit": "joins the access of requests and the commits of the outbox, for code outside of handlers",
 }
 """Reasons for modules with fewer than `LINES_MIN` lines."""
 

@@ -3,6 +3,7 @@
 from apcore.federation.actors.rotation import Rotation
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.findings import CheckFinding
+from apcore.federation.jobs import Job
 from apcore.federation.inbox.moderators import group_moderators
 from apcore.federation.moderation import DomainRule, DomainRules, DomainSuspended, Severity
 from apcore.federation.pointers import AsyncPointer, Pointer
@@ -32,6 +33,7 @@ __all__ = [
     "FollowRequest",
     "FollowVerdict",
     "InboxPolicy",
+    "Job",
     "KeyPolicy",
     "Later",
     "OpContext",

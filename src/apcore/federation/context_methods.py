@@ -1,13 +1,13 @@
-"""Define the methods with which a handler changes relations, and reads managed collections.
+"""Define the methods with which a handler changes relations, passes activities on, and reads managed collections.
 
-`OpMethods` has them as operations, `BlockingMethods` for plain functions, and `AwaitableMethods` for coroutines. Writes
-join the commit of the handler. The methods that change relations, and `contains`, see the handler's own writes. The
-others do not.
+Those that may wait are written as operations, and each variant of the context has them in its own kind; see
+`apcore.federation.waiting_methods`. Writes join the commit of the handler. The methods that change relations, and
+`contains`, see the handler's own writes. The others do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from apcore.collections import PageItems, count
@@ -18,13 +18,14 @@ from apcore.federation.received_writes import ForwardActivity
 from apcore.federation.relations import actions
 from apcore.federation.relations.actions import PAGE_MAX, contains_after, member_ids
 from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.waiting_methods import waiting
 from apcore.vocab import Reference
 
-__all__ = ["AwaitableMethods", "BlockingMethods", "OpMethods"]
+__all__ = ["ActionMethods"]
 
 
-class _ForwardMethod:
-    """The method that is the same in all variants."""
+class ActionMethods:
+    """The methods for relations and managed collections, and those that pass a received activity on."""
 
     __slots__ = ()
 
@@ -47,18 +48,12 @@ class _ForwardMethod:
         check_recipients(addresses)
         self._scope.notes.append(ForwardActivity(by, addresses))
 
-
-class OpMethods(_ForwardMethod):
-    """The methods as operations, run with ``yield from``."""
-
-    __slots__ = ()
-
-    _scope: UnitOfWork[Any]
-
+    @waiting
     def follow(self, actor: str, /, *, by: str) -> Op[str]:
         """Ask to follow ``actor`` as our actor ``by``, and return the id of the Follow."""
         return actions.note_follow(self._scope, actor, by)
 
+    @waiting
     def unfollow(self, actor: str, /, *, by: str) -> Op[str | None]:
         """Stop following ``actor``, or withdraw the request.
 
@@ -66,6 +61,7 @@ class OpMethods(_ForwardMethod):
         """
         return actions.note_action(self._scope, actions.unfollow, actor, by)
 
+    @waiting
     def accept_follow(self, actor: str, /, *, by: str) -> Op[str | None]:
         """Accept the request of ``actor`` to follow ``by``.
 
@@ -77,6 +73,7 @@ class OpMethods(_ForwardMethod):
         """
         return actions.note_action(self._scope, actions.accept_follow, actor, by)
 
+    @waiting
     def reject_follow(self, actor: str, /, *, by: str) -> Op[str | None]:
         """Reject the request of ``actor`` to follow ``by``.
 
@@ -87,6 +84,7 @@ class OpMethods(_ForwardMethod):
         """
         return actions.note_action(self._scope, actions.reject_follow, actor, by)
 
+    @waiting
     def remove_follower(self, actor: str, /, *, by: str) -> Op[str | None]:
         """Remove the follower ``actor`` of ``by``.
 
@@ -94,6 +92,7 @@ class OpMethods(_ForwardMethod):
         """
         return actions.note_action(self._scope, actions.remove_follower, actor, by)
 
+    @waiting
     def block(self, actor: str, /, *, by: str) -> Op[str | None]:
         """Block ``actor`` as our actor ``by``, which ends their relations in both directions.
 
@@ -102,10 +101,12 @@ class OpMethods(_ForwardMethod):
         """
         return actions.note_action(self._scope, actions.block, actor, by)
 
+    @waiting
     def unblock(self, actor: str, /, *, by: str) -> Op[str | None]:
         """Undo the Block of ``actor``. Return the id of the Undo, or None if ``actor`` is not blocked."""
         return actions.note_action(self._scope, actions.unblock, actor, by)
 
+    @waiting
     def pending_follows(self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> Op[PageItems]:
         """Return a page of the `FollowRequest`s that wait for our actor ``identifier``, newest first.
 
@@ -114,6 +115,7 @@ class OpMethods(_ForwardMethod):
         """
         return actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit)
 
+    @waiting
     def route(self, activity: Reference | str, /) -> Op[bool]:
         """Have an activity processed as if it had been received: its side effects, then the listener for its type.
 
@@ -128,154 +130,23 @@ class OpMethods(_ForwardMethod):
         """
         return _route(self._scope, activity)
 
+    @waiting
     def contains(self, collection: str, item: str, /) -> Op[bool]:
         """Return whether an item is in a managed collection, with this handler's own writes applied."""
         return contains_after(self._scope, collection, item)
 
+    @waiting
     def count(self, collection: str, /) -> Op[int]:
         """Return the number of items in a managed collection, as it was before this handler."""
         return count(collection)
 
+    @waiting
     def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> Op[PageItems]:
         """Return a page of the ids in a managed collection, newest first, as it was before this handler.
 
         ``cursor`` is the ``next`` of the page before. ``limit`` is from 1 to 100.
         """
         return member_ids(collection, cursor=cursor, limit=limit)
-
-
-class BlockingMethods(_ForwardMethod):
-    """The methods for plain functions; they block."""
-
-    __slots__ = ()
-
-    _scope: UnitOfWork[Any]
-    _run: Callable[[Op[Any]], Any]
-
-    def follow(self, actor: str, /, *, by: str) -> str:
-        """See `OpContext.follow`."""
-        activity_id: str = self._run(actions.note_follow(self._scope, actor, by))
-        return activity_id
-
-    def unfollow(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.unfollow`."""
-        activity_id: str | None = self._run(actions.note_action(self._scope, actions.unfollow, actor, by))
-        return activity_id
-
-    def accept_follow(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.accept_follow`."""
-        activity_id: str | None = self._run(actions.note_action(self._scope, actions.accept_follow, actor, by))
-        return activity_id
-
-    def reject_follow(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.reject_follow`."""
-        activity_id: str | None = self._run(actions.note_action(self._scope, actions.reject_follow, actor, by))
-        return activity_id
-
-    def remove_follower(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.remove_follower`."""
-        activity_id: str | None = self._run(actions.note_action(self._scope, actions.remove_follower, actor, by))
-        return activity_id
-
-    def block(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.block`."""
-        activity_id: str | None = self._run(actions.note_action(self._scope, actions.block, actor, by))
-        return activity_id
-
-    def unblock(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.unblock`."""
-        activity_id: str | None = self._run(actions.note_action(self._scope, actions.unblock, actor, by))
-        return activity_id
-
-    def pending_follows(self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
-        """See `OpContext.pending_follows`."""
-        page: PageItems = self._run(actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit))
-        return page
-
-    def route(self, activity: Reference | str, /) -> bool:
-        """See `OpContext.route`."""
-        return bool(self._run(_route(self._scope, activity)))
-
-    def contains(self, collection: str, item: str, /) -> bool:
-        """See `OpContext.contains`."""
-        return bool(self._run(contains_after(self._scope, collection, item)))
-
-    def count(self, collection: str, /) -> int:
-        """See `OpContext.count`."""
-        return int(self._run(count(collection)))
-
-    def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
-        """See `OpContext.members`."""
-        page: PageItems = self._run(member_ids(collection, cursor=cursor, limit=limit))
-        return page
-
-
-class AwaitableMethods(_ForwardMethod):
-    """The methods for coroutines; they are awaited."""
-
-    __slots__ = ()
-
-    _scope: UnitOfWork[Any]
-    _run: Callable[[Op[Any]], Coroutine[Any, Any, Any]]
-
-    async def follow(self, actor: str, /, *, by: str) -> str:
-        """See `OpContext.follow`."""
-        activity_id: str = await self._run(actions.note_follow(self._scope, actor, by))
-        return activity_id
-
-    async def unfollow(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.unfollow`."""
-        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.unfollow, actor, by))
-        return activity_id
-
-    async def accept_follow(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.accept_follow`."""
-        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.accept_follow, actor, by))
-        return activity_id
-
-    async def reject_follow(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.reject_follow`."""
-        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.reject_follow, actor, by))
-        return activity_id
-
-    async def remove_follower(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.remove_follower`."""
-        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.remove_follower, actor, by))
-        return activity_id
-
-    async def block(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.block`."""
-        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.block, actor, by))
-        return activity_id
-
-    async def unblock(self, actor: str, /, *, by: str) -> str | None:
-        """See `OpContext.unblock`."""
-        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.unblock, actor, by))
-        return activity_id
-
-    async def pending_follows(
-        self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX
-    ) -> PageItems:
-        """See `OpContext.pending_follows`."""
-        page: PageItems = await self._run(actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit))
-        return page
-
-    async def route(self, activity: Reference | str, /) -> bool:
-        """See `OpContext.route`."""
-        return bool(await self._run(_route(self._scope, activity)))
-
-    async def contains(self, collection: str, item: str, /) -> bool:
-        """See `OpContext.contains`."""
-        return bool(await self._run(contains_after(self._scope, collection, item)))
-
-    async def count(self, collection: str, /) -> int:
-        """See `OpContext.count`."""
-        return int(await self._run(count(collection)))
-
-    async def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
-        """See `OpContext.members`."""
-        page: PageItems = await self._run(member_ids(collection, cursor=cursor, limit=limit))
-        return page
 
 
 def _route(scope: UnitOfWork[Any], activity: Reference | str) -> Op[bool]:

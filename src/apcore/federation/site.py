@@ -10,14 +10,20 @@ from attrs import evolve, field, fields, frozen
 from apcore.effects import Op
 from apcore.federation.known_recipients import KnownRecipients
 from apcore.federation.origins import Origins
+from apcore.federation.own_services import RequestSigner
 from apcore.federation.registration import Federation
 from apcore.federation.snapshot import Snapshot
-from apcore.http import Origin
+from apcore.http import Origin, Request
 from apcore.remote import FetchPolicy, UnauthenticatedClient
 from apcore.signatures import DEFAULT, SignaturePolicy
 from apcore.vocab import Document
 
 __all__ = ["Site"]
+
+
+def _identify_nobody(_site: Site) -> Op[RequestSigner | None]:
+    return None
+    yield  # makes this function an operation, which yields no effects
 
 
 def _load_nothing(_site: Site, _uri: str) -> Op[Document | None]:
@@ -45,6 +51,14 @@ class Site:
     """Whether an address is on an origin of the node."""
     origins: Origins = field(factory=Origins)
     """All origins of the node."""
+    request: Request | None = field(default=None, repr=False)
+    """The request that is being answered; None in a job."""
+    identify: Callable[[Site], Op[RequestSigner | None]] = field(default=_identify_nobody, repr=False)
+    """The operation that returns the proved signer of the request, and checks its signature once."""
+    memo: dict[str, Any] = field(factory=dict[str, Any], repr=False, eq=False)
+    """The results that are computed once for each request."""
+    dispatches: int = 0
+    """The number of handlers of the application that wait for this one: each asked for a document of ours."""
     own_hosts: frozenset[str] = frozenset()
     """The hosts of the node's origins, as far as they can be listed. They are never suspended."""
     handle_host: str = ""

@@ -24,6 +24,7 @@ from apcore.federation.outbox.addressing import (
     stated_audiences,
 )
 from apcore.federation.outbox.validation import check_activity, check_local_recipients, check_object, check_recipients
+from apcore.federation.own_services import NO_SERVICES, OwnServices
 from apcore.federation.routes import MANAGED_NAME, RouteTable
 from apcore.federation.side_effect_choices import SideEffectChoices
 from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
@@ -37,14 +38,12 @@ __all__ = ["UnitOfWork"]
 Data = TypeVar("Data", default=None)
 
 
-def _no_document(_uri: str) -> Op[Document | None]:
-    return None
-    yield  # makes this function an operation without effects
+def _no_document(_uri: str) -> Op[None]:
+    yield from ()  # an operation without effects
 
 
-def _no_identity() -> Op[Identity | None]:
-    return None
-    yield  # makes this function an operation without effects
+def _no_identity() -> Op[None]:
+    yield from ()  # an operation without effects
 
 
 @define(kw_only=True)
@@ -64,6 +63,7 @@ class UnitOfWork(Generic[Data]):
     allowance: FetchAllowance = field(
         default=Factory(lambda scope: FetchAllowance(scope.fetching.fetches_a_job), takes_self=True), repr=False
     )
+    services: OwnServices = field(default=NO_SERVICES, repr=False)
     data: Data
     side_effects: SideEffectChoices = field(factory=SideEffectChoices, repr=False)
     activity_id: str | None = None

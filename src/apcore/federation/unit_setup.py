@@ -1,15 +1,62 @@
-"""Make the `UnitOfWork` for one run of a handler on a site."""
+"""Make the `UnitOfWork` for one run of a handler on a site, with the services of the site."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from apcore.federation.actors.keys import instance_identity
+from attrs import frozen
+
+from apcore.effects import Op
+from apcore.federation.actors.key_ring import key_members
+from apcore.federation.actors.keys import instance_identity, own_keys, signing_key
+from apcore.federation.own_services import RequestSigner
+from apcore.federation.registration import Federation
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
+from apcore.http import Request
+from apcore.remote import Identity
 
-__all__ = ["unit_of_work_for"]
+__all__ = ["SiteServices", "unit_of_work_for"]
+
+
+@frozen
+class SiteServices:
+    """The services of a site for the contexts of its handlers; see `OwnServices`."""
+
+    site: Site
+
+    @property
+    def federation(self) -> Federation[Any]:
+        """The federation of the site."""
+        return self.site.federation
+
+    @property
+    def request(self) -> Request | None:
+        """The request that is being answered; None in a job."""
+        return self.site.request
+
+    def identity_of(self, identifier: str) -> Op[Identity]:
+        """Return the identity of a local actor. Effects are those of `own_keys`, and of the actor's handler.
+
+        Raises:
+            NotFound, Gone: There is no such actor.
+        """
+        uri = self.site.actor_uri(identifier)
+        _ = yield from self.site.load_own(self.site, uri)
+        key = yield from signing_key(self.site, uri)
+        return key.identity(self.site)
+
+    def key_members(self, identifier: str) -> Op[dict[str, Any]]:
+        """Return the members that publish the keys of a local actor. Effects and errors are those of `own_keys`.
+
+        The actor's handler is not called: it may be the caller.
+        """
+        return key_members((yield from own_keys(self.site, self.site.actor_uri(identifier))))
+
+    def signer(self) -> Op[RequestSigner | None]:
+        """Return the proved signer of the request. The signature is checked once for each request."""
+        return self.site.identify(self.site)
 
 
 def unit_of_work_for(site: Site, **fields: Any) -> UnitOfWork[Any]:
@@ -27,5 +74,6 @@ def unit_of_work_for(site: Site, **fields: Any) -> UnitOfWork[Any]:
         load_own=partial(site.load_own, site),
         is_own=site.is_own,
         viewer=site.instance_uri,
+        services=SiteServices(site),
         **fields,
     )

@@ -18,25 +18,25 @@ from apcore.drivers import AsyncPorts, Observer, async_ports, require_port, run_
 from apcore.drivers.threaded_ports import store_on_loop
 from apcore.effects import CallOutcome, Op
 from apcore.errors import ConfigurationError, Unavailable
-from apcore.federation.actors.rotation import Rotation, rotate
+from apcore.federation.context import AsyncContext
+from apcore.federation.jobs import Job, read_job, takes_job
 from apcore.federation.origins import HandleHosts, OriginsLike
-from apcore.federation.outbox.addressing import VisibilityWord
-from apcore.federation.outbox.send import act
+from apcore.federation.outbox.unit_commit import commit_unit, new_unit
 from apcore.federation.pointers import AsyncPointer
 from apcore.federation.registration import Federation
 from apcore.federation.resolving import PER_HOST, Resolver
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
 from apcore.federation.serving.serve import Served, serve
-from apcore.federation.site import Site
 from apcore.federation.slots import SLOTS, WorkerPolicy
 from apcore.federation.time_limits import HANDLER_LIMIT_S, LEASE_S
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.waiting_methods import AwaitedVariant
 from apcore.federation.worker import fail_overdue, handle, named_origin, origin_of, put_off
-from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
-from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
+from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, Response
 from apcore.node.async_worker import AsyncWorker
-from apcore.node.binding import PREPARE_KEY, AsyncFactory, AsyncNodeOptions, Data, Factory, address_tuple
+from apcore.node.binding import NO_JOB, PREPARE_KEY, AsyncFactory, AsyncNodeOptions, Bound, Data, Factory
 from apcore.node.host_transactions import async_driver_connection
-from apcore.node.methods import AsyncNodeMethods
+from apcore.node.methods import NodeMethods, NodeOperations
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.ports import (
     AsyncKvStore,
@@ -47,13 +47,12 @@ from apcore.ports import (
     Enlistable,
     KvStore,
     LeasedMessage,
-    MadeKey,
     MessageQueue,
     Signer,
     Transport,
 )
 from apcore.remote import FetchPolicy
-from apcore.vocab import Document, Reference, View
+from apcore.vocab import Document, Reference
 
 __all__ = ["AsyncNode"]
 
@@ -62,7 +61,7 @@ _LOG: Final = logging.getLogger("apcore.node")
 T = TypeVar("T")
 
 
-class AsyncNode(AsyncNodeMethods[Data]):
+class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
     """A federation on an event loop, asyncio or trio; otherwise like `Node`.
 
     Blocking ports are fine: they are called in threads. ``data`` may also be a function that returns an asynchronous
@@ -122,6 +121,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
             handle_host=handle_host,
         )
         self._data: Any = data
+        self._takes_job: Final = takes_job(data)
         self._owns_store = isinstance(store, str)
         self._transport = transport
         self._signer = open_signer(signer, self._store) if isinstance(signer, str) else signer
@@ -148,7 +148,6 @@ class AsyncNode(AsyncNodeMethods[Data]):
             )
         return self._ports
 
-    @override
     async def run(self, op: Op[T], /) -> T:
         """Drive an operation to its end with this node's ports."""
         return await run_async(op, self.ports)
@@ -157,13 +156,24 @@ class AsyncNode(AsyncNodeMethods[Data]):
         """See `Node.prepare`. `asgi_app` does this at start."""
         _ = await require_port(self.ports.store, "store").get([PREPARE_KEY])
 
+    @override
+    async def _perform(self, make_op: Callable[[Any], Op[T]], /, *, uses_data: bool, origin: str | None = None) -> T:
+        if not uses_data:
+            return await self.run(make_op(NodeOperations(self, None)))
+        async with self.entered(Job(origin or self.only_origin)) as data:
+            return await self.run(make_op(NodeOperations(self, data)))
+
+    @property
+    def _scope(self) -> UnitOfWork[Any]:  # type: ignore[override]
+        return self.unit_of_work()
+
     @asynccontextmanager
-    async def entered(self) -> AsyncGenerator[Data, None]:
+    async def entered(self, job: Job = NO_JOB) -> AsyncGenerator[Data, None]:
         """Enter the application's data for one request or job."""
         if not callable(self._data):
             yield self._data
             return
-        manager: Any = self._data()
+        manager: Any = self._data(job) if self._takes_job else self._data()
         if hasattr(manager, "__aenter__"):
             async with manager as data:
                 yield data
@@ -171,13 +181,24 @@ class AsyncNode(AsyncNodeMethods[Data]):
             with manager as data:
                 yield data
 
+    @asynccontextmanager
+    async def context(
+        self, origin: str | None = None, /, *, request: Request | None = None
+    ) -> AsyncGenerator[AsyncContext[Data], None]:
+        """See `Node.context`."""
+        own_origin = self.origins.pick(origin)
+        async with self.entered(Job(str(own_origin), request)) as data:
+            scope: UnitOfWork[Data] = await self.run(new_unit(self.site(own_origin, data), request))
+            yield AsyncContext(scope, self.run)
+            await self.run(commit_unit(self.site(own_origin, data), scope))
+
     async def handle(self, request: Request, *, has_pages: bool = False) -> Served:
         """See `Node.handle`."""
         origin = self._origin_of(request)
         if origin is None:
             return Elsewhere.NOT_OURS
         if callable(self._data):
-            async with self.entered() as data:
+            async with self.entered(Job(str(origin), request)) as data:
                 served = await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
         else:
             served = await self.run(serve(self.site(origin, self._data), request, has_pages=has_pages))
@@ -229,60 +250,6 @@ class AsyncNode(AsyncNodeMethods[Data]):
         async with self.entered() as data:
             return await self.run(make_op(self._resolver(data, by=by, origin=origin)))
 
-    async def send(
-        self,
-        activity: View,
-        /,
-        *,
-        by: str,
-        to: str | Sequence[str] | None = None,
-        visibility: VisibilityWord | None = None,
-        origin: str | None = None,
-    ) -> str:
-        """See `Node.send`."""
-        return await self._act(SendActivity(activity.document, by, address_tuple(to), visibility=visibility), origin)
-
-    async def publish(
-        self,
-        object: View,  # noqa: A002 - the field's word
-        /,
-        *,
-        by: str,
-        to: str | Sequence[str] | None = None,
-        visibility: VisibilityWord | None = None,
-        push: bool | None = None,
-        origin: str | None = None,
-    ) -> str:
-        """See `Node.publish`."""
-        return await self._act(
-            PublishObject(object.document, by, address_tuple(to), visibility=visibility, push=push), origin
-        )
-
-    async def rotate_keys(
-        self,
-        identifier: str | None,
-        /,
-        *,
-        announce: bool | None = None,
-        keys: Sequence[MadeKey] | None = None,
-        origin: str | None = None,
-    ) -> Rotation:
-        """See `Node.rotate_keys`."""
-        async with self.entered() as data:
-            return await self.run(
-                rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
-            )
-
-    @override
-    async def _run_for(self, origin: str | None, make_op: Callable[[Site], Op[T]], /) -> T:
-        """Run an operation on the site of ``origin`` (the only one if None), with the application's data."""
-        async with self.entered() as data:
-            return await self.run(make_op(self.site(self.origins.pick(origin), data)))
-
-    async def _act(self, pending_write: PendingWrite, origin: str | None) -> str:
-        [ident] = await self._run_for(origin, lambda site: act(site, pending_write))
-        return ident
-
     async def work(
         self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None
     ) -> int:
@@ -301,7 +268,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
             if origin is not None and not callable(self._data):
                 await self.run(handle(self.site(origin, self._data), leased))
             elif origin is not None:
-                async with self.entered() as data:
+                async with self.entered(await self._job_of(leased, origin)) as data:
                     await self.run(handle(self.site(origin, data), leased))
         except Unavailable as error:
             # The message is not settled. When its lease ends, another worker handles it.
@@ -316,12 +283,16 @@ class AsyncNode(AsyncNodeMethods[Data]):
             with suppress(Unavailable):
                 await self.run(put_off(leased))
 
+    async def _job_of(self, leased: LeasedMessage, origin: Origin) -> Job:
+        """Return the job of a message. The activity is read only for a factory of data that takes the job."""
+        return await self.run(read_job(leased, origin)) if self._takes_job else NO_JOB
+
     async def fail_leased(self, leased: LeasedMessage, /) -> None:
         """See `Node.fail_leased`."""
         try:
             origin = await self.run(origin_of(leased, self.origins.has))
             if origin is not None:
-                async with self.entered() as data:
+                async with self.entered(await self._job_of(leased, origin)) as data:
                     await self.run(fail_overdue(self.site(origin, data), leased, self.worker_policy.handler_limit_s))
         except Exception:
             _LOG.exception(

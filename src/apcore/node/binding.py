@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import datetime
 from functools import partial
 from math import inf
 from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
@@ -15,7 +14,6 @@ import attrs
 from attrs import evolve
 from typing_extensions import TypeVar as DefaultTypeVar
 
-from apcore.collections import Thread, ThreadBounds, Traversal, TraversalBounds, read_thread, traverse
 from apcore.drivers import Observer
 from apcore.effects import Call, Now, Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
@@ -24,6 +22,7 @@ from apcore.federation.actors.profiles import actor_identity
 from apcore.federation.context import UnitContexts
 from apcore.federation.domain_checks import check_request
 from apcore.federation.findings import CheckFinding
+from apcore.federation.jobs import Job
 from apcore.federation.known_recipients import KnownRecipients
 from apcore.federation.origins import HandleHosts, Origins, OriginsLike, bind_origins
 from apcore.federation.refreshing import request_refresh
@@ -34,8 +33,8 @@ from apcore.federation.serving.own_documents import load_own_document
 from apcore.federation.serving.request_head import RequestHead, TrustProxy, check_trust_proxy
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
-from apcore.federation.subscriptions.manage import subscribe
 from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.unit_setup import unit_of_work_for
 from apcore.federation.wake_ups import KINDS, lanes_for
 from apcore.http import AddressPolicy, Origin, Request, parse_url
 from apcore.ports import (
@@ -54,7 +53,7 @@ from apcore.ports import (
 from apcore.remote import FetchPolicy, prune_copies
 from apcore.remote.parsed import ParsedDocuments
 from apcore.remote.records import COPY_KEPT_S_MAX
-from apcore.vocab import Document, Reference
+from apcore.vocab import Document
 
 __all__ = [
     "IDLE_PAUSE_S",
@@ -108,8 +107,10 @@ _LOG: Final = logging.getLogger("apcore.node")
 T = TypeVar("T")
 Data = DefaultTypeVar("Data", default=None)
 
-Factory: TypeAlias = Callable[[], AbstractContextManager[T]]
-AsyncFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[T]]
+Factory: TypeAlias = Callable[[], AbstractContextManager[T]] | Callable[[Job], AbstractContextManager[T]]
+"""A function that returns a context manager for the application's data. It may take the `Job`."""
+AsyncFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[T]] | Callable[[Job], AbstractAsyncContextManager[T]]
+NO_JOB: Final = Job()
 
 
 class NodeOptions(TypedDict, total=False):
@@ -274,7 +275,29 @@ class Bound(Generic[Data]):
             return origin
         return self._matcher.find_discovered(request.url)
 
-    def _own_origin_of(self, address: str, /) -> str | None:
+    @property
+    def only_origin(self) -> str | None:
+        """The origin of this node, if there is exactly one."""
+        return None if self.origins.only is None else str(self.origins.only)
+
+    def unit_of_work(self, data: Data | None = None) -> UnitOfWork[Any]:
+        """Return a unit of work for reads of this node: for its only origin, or else for its first or none."""
+        origin = self.origins.only or (self.origins.listed[0] if self.origins.listed else None)
+        if origin is not None:
+            scope = unit_of_work_for(self.site(origin, data))
+            # The addresses of several origins differ, so none of them is the origin of this node.
+            return scope if self.origins.only is not None else evolve(scope, origin=None)
+        return UnitOfWork(
+            places=self.federation.places,
+            origin=None,
+            data=data,
+            side_effects=self.federation.side_effects,
+            fetching=self._hooked(self._fetch_policy(None), None, data),
+            load_own=partial(self._load_at, data),
+            is_own=self._is_own,
+        )
+
+    def own_origin_of(self, address: str, /) -> str | None:
         """Return the origin of an address if it is one of ours, else None."""
         try:
             origin = parse_url(address).origin
@@ -302,7 +325,8 @@ class Bound(Generic[Data]):
             refresh=partial(request_refresh, origin) if origin is not None and self._has_queue else None,
         )
 
-    def _pruning(self, documents_max: int | None, bytes_max: int | None, age_s_max: float | None) -> Op[int]:
+    def pruning(self, documents_max: int | None, bytes_max: int | None, age_s_max: float | None) -> Op[int]:
+        """Delete copies until the graph is within its bounds; see `Node.prune_documents`."""
         fetching = self._fetching
         now = yield from Now()
         return (
@@ -359,32 +383,10 @@ class Bound(Generic[Data]):
             is_own=self._is_own,
         )
 
-    def _traversing(
-        self, collection: str | Reference, bounds: TraversalBounds, since: datetime | str | Iterable[str] | None
-    ) -> Op[Traversal]:
-        """Read a collection as the instance actor of the first origin; unsigned without an origin."""
-        origin = self.origins.listed[0] if self.origins.listed else None
-        identity = None if origin is None else (yield from instance_identity(self.site(origin)))
-        known_ids = since if since is None or isinstance(since, str | datetime) else frozenset(since)
-        policy = self._fetch_policy(origin)
-        return (yield from traverse(collection, policy=policy, identity=identity, bounds=bounds, since=known_ids))
-
     def _load_at(self, data: Data | None, uri: str, /) -> Op[Document | None]:
         """Return the document of ours at ``uri``, made with ``data``; None if it is not ours."""
         origin = self.origins.find(uri)
         return None if origin is None else (yield from self._load_own(self.site(origin, data), uri))
-
-    def _subscribing(self, site: Site, address: str, **options: Any) -> Op[bool]:
-        """Subscribe to an address that is on none of our origins."""
-        if self._own_origin_of(address) is not None:
-            raise ValueError(f"{address} is one of ours, so it is not polled")
-        return subscribe(site, address, **options)
-
-    def _reading_thread(self, post: str | Reference, bounds: ThreadBounds) -> Op[Thread]:
-        """Read a thread as the instance actor of the first origin; unsigned without an origin."""
-        origin = self.origins.listed[0] if self.origins.listed else None
-        identity = None if origin is None else (yield from instance_identity(self.site(origin)))
-        return (yield from read_thread(post, policy=self._fetch_policy(origin), identity=identity, bounds=bounds))
 
     def match(
         self,

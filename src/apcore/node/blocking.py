@@ -15,29 +15,29 @@ from typing_extensions import override
 from apcore.drivers import Observer, Ports, require_port, run
 from apcore.effects import CallOutcome, Op
 from apcore.errors import ConfigurationError, Unavailable, WorkerEnded
-from apcore.federation.actors.rotation import Rotation, rotate
+from apcore.federation.context import Context
+from apcore.federation.jobs import Job, read_job, takes_job
 from apcore.federation.origins import HandleHosts, OriginsLike
-from apcore.federation.outbox.addressing import VisibilityWord
-from apcore.federation.outbox.send import act
+from apcore.federation.outbox.unit_commit import commit_unit, new_unit
 from apcore.federation.pointers import Pointer
 from apcore.federation.registration import Federation
 from apcore.federation.resolving import PER_HOST, Resolver
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
 from apcore.federation.serving.serve import Served, serve
-from apcore.federation.site import Site
 from apcore.federation.slots import SLOTS, WorkerPolicy
 from apcore.federation.time_limits import HANDLER_LIMIT_S, LEASE_S
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.federation.waiting_methods import BlockingVariant
 from apcore.federation.worker import fail_overdue, handle, named_origin, origin_of, put_off
-from apcore.federation.write_notes import PendingWrite, PublishObject, SendActivity
-from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
-from apcore.node.binding import PREPARE_KEY, Data, Factory, NodeOptions, address_tuple
+from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, Response
+from apcore.node.binding import NO_JOB, PREPARE_KEY, Bound, Data, Factory, NodeOptions
 from apcore.node.host_transactions import driver_connection
-from apcore.node.methods import NodeMethods
+from apcore.node.methods import NodeMethods, NodeOperations
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
-from apcore.ports import Enlistable, KvStore, LeasedMessage, MadeKey, MessageQueue, Runtime, Signer, Transport
+from apcore.ports import Enlistable, KvStore, LeasedMessage, MessageQueue, Runtime, Signer, Transport
 from apcore.remote import FetchPolicy
-from apcore.vocab import Document, Reference, View
+from apcore.vocab import Document, Reference
 
 __all__ = ["Node"]
 
@@ -46,7 +46,7 @@ _LOG: Final = logging.getLogger("apcore.node")
 T = TypeVar("T")
 
 
-class Node(NodeMethods[Data]):
+class Node(BlockingVariant, NodeMethods, Bound[Data]):
     """A federation in a blocking program: WSGI, a script, a worker process.
 
     `handle` answers requests. `work` runs the listeners, each at least once for an activity.
@@ -110,6 +110,7 @@ class Node(NodeMethods[Data]):
             handle_host=handle_host,
         )
         self._data: Any = data
+        self._takes_job: Final = takes_job(data)
         self._opened = ExitStack()
         if opened_store is not store:
             _ = self._opened.callback(opened_store.close)
@@ -128,7 +129,6 @@ class Node(NodeMethods[Data]):
             outbound=self.outbound_refusal,
         )
 
-    @override
     def run(self, op: Op[T], /) -> T:
         """Drive an operation to its end with this node's ports."""
         return run(op, self.ports)
@@ -145,14 +145,45 @@ class Node(NodeMethods[Data]):
         """
         _ = require_port(self.ports.store, "store").get([PREPARE_KEY])
 
+    @override
+    def _perform(self, make_op: Callable[[Any], Op[T]], /, *, uses_data: bool, origin: str | None = None) -> T:
+        if not uses_data:
+            return self.run(make_op(NodeOperations(self, None)))
+        with self.entered(Job(origin or self.only_origin)) as data:
+            return self.run(make_op(NodeOperations(self, data)))
+
+    @property
+    def _scope(self) -> UnitOfWork[Any]:  # type: ignore[override]
+        return self.unit_of_work()
+
     @contextmanager
-    def entered(self) -> Generator[Data, None, None]:
+    def entered(self, job: Job = NO_JOB) -> Generator[Data, None, None]:
         """Enter the application's data for one request or job."""
-        if callable(self._data):
-            with self._data() as data:  # pyright: ignore[reportUnknownVariableType, reportGeneralTypeIssues]
-                yield data
-        else:
+        if not callable(self._data):
             yield self._data
+            return
+        manager: Any = self._data(job) if self._takes_job else self._data()
+        with manager as data:
+            yield data
+
+    @contextmanager
+    def context(
+        self, origin: str | None = None, /, *, request: Request | None = None
+    ) -> Generator[Context[Data], None, None]:
+        """Return a context like that of a handler, for code of yours that runs outside of handlers.
+
+        What you note through it (`Context.publish`, `Context.append` ...) is committed together when the ``with`` block
+        ends. If the block raises, nothing is written. ``request`` is the request that you are answering, if any.
+
+        Raises:
+            ValueError: ``origin`` is not an origin of this node, or missing although there are several.
+            StoreBusy: Other writers changed the same records five times in a row.
+        """
+        own_origin = self.origins.pick(origin)
+        with self.entered(Job(str(own_origin), request)) as data:
+            scope: UnitOfWork[Data] = self.run(new_unit(self.site(own_origin, data), request))
+            yield Context(scope, self.run)
+            self.run(commit_unit(self.site(own_origin, data), scope))
 
     def handle(self, request: Request, *, has_pages: bool = False) -> Served:
         """Answer a request, or return `Elsewhere` if it is for another application; see `serve`.
@@ -164,7 +195,7 @@ class Node(NodeMethods[Data]):
         if origin is None:
             return Elsewhere.NOT_OURS
         if callable(self._data):
-            with self.entered() as data:
+            with self.entered(Job(str(origin), request)) as data:
                 served = self.run(serve(self.site(origin, data), request, has_pages=has_pages))
         else:
             served = self.run(serve(self.site(origin, self._data), request, has_pages=has_pages))
@@ -231,74 +262,6 @@ class Node(NodeMethods[Data]):
         with self.entered() as data:  # a handler of the application may make the document
             return self.run(make_op(self._resolver(data, by=by, origin=origin)))
 
-    def send(
-        self,
-        activity: View,
-        /,
-        *,
-        by: str,
-        to: str | Sequence[str] | None = None,
-        visibility: VisibilityWord | None = None,
-        origin: str | None = None,
-    ) -> str:
-        """Deliver an activity, and return its id; see `Context.send`. When this returns, the delivery is stored."""
-        return self._act(SendActivity(activity.document, by, address_tuple(to), visibility=visibility), origin)
-
-    def publish(
-        self,
-        object: View,  # noqa: A002 - the field's word
-        /,
-        *,
-        by: str,
-        to: str | Sequence[str] | None = None,
-        visibility: VisibilityWord | None = None,
-        push: bool | None = None,
-        origin: str | None = None,
-    ) -> str:
-        """Store an object, announce it in the outbox, and deliver it, in one commit; see `Context.publish`.
-
-        Return the id under which the object is served from now on.
-        """
-        return self._act(
-            PublishObject(object.document, by, address_tuple(to), visibility=visibility, push=push), origin
-        )
-
-    def rotate_keys(
-        self,
-        identifier: str | None,
-        /,
-        *,
-        announce: bool | None = None,
-        keys: Sequence[MadeKey] | None = None,
-        origin: str | None = None,
-    ) -> Rotation:
-        """Replace the keys of one of our actors, or of the instance actor if ``identifier`` is None.
-
-        The returned keys sign from now on. The old keys stay published for `KeyPolicy.retire_after_s`; then a worker
-        retires them. With ``announce``, which `KeyPolicy.announce` decides by default, followers receive an Update that
-        is signed with the old key. With ``keys``, no keys are made. Pass one RSA and one Ed25519 key that the signer
-        holds already: for example keys that came with the actor from another server.
-
-        Raises:
-            ActorUnknown: The actor does not exist, or is gone.
-            ContractError: As many generations of its keys are published as `KeyPolicy.generations_max` allows.
-            ValueError: ``keys`` are not one of each kind, or belonged to this actor before.
-        """
-        with self.entered() as data:
-            return self.run(
-                rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
-            )
-
-    @override
-    def _run_for(self, origin: str | None, make_op: Callable[[Site], Op[T]], /) -> T:
-        """Run an operation on the site of ``origin`` (the only one if None), with the application's data."""
-        with self.entered() as data:
-            return self.run(make_op(self.site(self.origins.pick(origin), data)))
-
-    def _act(self, pending_write: PendingWrite, origin: str | None) -> str:
-        [ident] = self._run_for(origin, lambda site: act(site, pending_write))
-        return ident
-
     def work(self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None) -> int:
         """Lease messages and handle them: process activities, plan and make deliveries. Return the number of messages.
 
@@ -336,7 +299,7 @@ class Node(NodeMethods[Data]):
         try:
             origin = named_origin(leased, self.origins.has) or run(origin_of(leased, self.origins.has), ports)
             if origin is not None:
-                with self.entered() as data:
+                with self.entered(self._job_of(leased, origin)) as data:
                     run(handle(self.site(origin, data), leased), ports)
         except WorkerEnded:
             _LOG.debug("the handler of a message of the lane %r has outlived its worker", leased.message.lane)
@@ -354,12 +317,16 @@ class Node(NodeMethods[Data]):
             with suppress(Unavailable):
                 run(put_off(leased), ports)
 
+    def _job_of(self, leased: LeasedMessage, origin: Origin) -> Job:
+        """Return the job of a message. The activity is read only for a factory of data that takes the job."""
+        return self.run(read_job(leased, origin)) if self._takes_job else NO_JOB
+
     def fail_leased(self, leased: LeasedMessage, /) -> None:
         """Record that the handler of one leased message took longer than ``handler_limit_s``."""
         try:
             origin = self.run(origin_of(leased, self.origins.has))
             if origin is not None:
-                with self.entered() as data:
+                with self.entered(self._job_of(leased, origin)) as data:
                     self.run(fail_overdue(self.site(origin, data), leased, self.worker_policy.handler_limit_s))
         except Exception:
             _LOG.exception(

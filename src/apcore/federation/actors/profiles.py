@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
 from apcore.effects import Call, Get, Now, Op
-from apcore.errors import DocumentError, RemoteError
+from apcore.errors import ContractError, DocumentError, RemoteError
 from apcore.federation.actors.keys import instance_identity, signing_key
 from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey, OwnActorRecord
 from apcore.federation.context import UnitContexts
 from apcore.federation.routes import Registered, RouteMatch
 from apcore.federation.site import Site
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.handlers import handler_name
 from apcore.http import parse_url
 from apcore.remote import Identity, LoadedDocument, load
 from apcore.vocab import Actor, Document, Tombstone, View
 
 __all__ = [
+    "DISPATCHES_MAX",
     "ActorGone",
     "ActorUnknown",
     "Inboxes",
@@ -38,6 +40,10 @@ __all__ = [
     "require_actor",
     "with_stored",
 ]
+
+
+DISPATCHES_MAX: Final = 8
+"""The most handlers that may wait for each other's documents."""
 
 
 class ResourceUnknown(RemoteError):
@@ -72,8 +78,16 @@ def dispatch_actor(site: Site, handler: Registered, *arguments: Any, **named: An
     """Call an application's handler that returns a view, a page or a decision.
 
     Writes through its context are discarded. Effects: `Call`.
+
+    Raises:
+        ContractError: The handler asks for a document that it makes itself, directly or through other handlers.
     """
-    scope = unit_of_work_for(site)
+    if site.dispatches >= DISPATCHES_MAX:
+        raise ContractError(
+            f"{handler_name(handler.fn)} runs in {DISPATCHES_MAX} others: handlers ask for each other's documents "
+            "without end; use the application's own data in a handler, not get_actor, get_object or resolve"
+        )
+    scope = unit_of_work_for(evolve(site, dispatches=site.dispatches + 1))
     fn = partial(handler.fn, **named) if named else handler.fn
     return (yield from Call(fn, *arguments, contexts_for=UnitContexts(scope)))
 

@@ -5,7 +5,7 @@ The writes are the same as those of a handler.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from apcore.effects import Get, Op, RandomBytes, commit_batch
@@ -24,6 +24,7 @@ from apcore.federation.write_notes import PendingWrite, PublishObject, SendActiv
 __all__ = [
     "RecipientUnknown",
     "act",
+    "check_noted_actors",
     "commit_action",
     "commit_change",
     "commit_deletion",
@@ -110,6 +111,18 @@ def _commit_change(site: Site, note_change: Callable[[UnitOfWork[Any]], str]) ->
         return note_change(scope)
 
     return (yield from commit_notes(site, note_once))
+
+
+def check_noted_actors(site: Site, notes: Sequence[PendingWrite]) -> Op[None]:
+    """Check the actors of ours that noted activities and objects are by, or go to.
+
+    Raises:
+        ValueError: The federation has no such actor.
+    """
+    for by in dict.fromkeys(note.by for note in notes if isinstance(note, SendActivity | PublishObject)):
+        yield from _check_sender(site, by)
+    for note in notes:
+        yield from _check_local_actors(site, note)
 
 
 def _check_local_actors(site: Site, note: PendingWrite) -> Op[None]:

@@ -37,11 +37,12 @@ from apcore.effects import Op
 from apcore.errors import ApcoreError, Refused, RemoteError, Unavailable
 from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, dispatch_actor
 from apcore.federation.domain_checks import check_hosts
+from apcore.federation.own_services import RequestSigner
 from apcore.federation.relations.stored import blocked_among
 from apcore.federation.request_signers import find_signer, signer_hosts
 from apcore.federation.routes import Registered, RouteMatch
 from apcore.federation.site import Site
-from apcore.http import Request, Url
+from apcore.http import Request, Url, parse_url
 from apcore.signatures import BadSignature, SignatureMissing, is_signed
 
 __all__ = [
@@ -54,12 +55,17 @@ __all__ = [
     "predicates",
     "refuse_suspended",
     "resource_unknown",
+    "signer_of_request",
 ]
 
 _KINDS_OF_AN_ACTOR: Final = frozenset(
     {"actor", "collection", "page", "partial", "managed", "object-collection", "object-page"}
 )
 _HIDDEN_BY_A_BLOCK: Final = _KINDS_OF_AN_ACTOR - {"actor"}
+
+
+_VISITOR: Final = "visitor"
+"""The name of the visitor in `Site.memo`."""
 
 
 class ObjectUnknown(ResourceUnknown):
@@ -99,6 +105,7 @@ class Visitor:
         factory=lambda: SignatureMissing("this resource is served to signed requests only"), eq=False
     )
     """The reason why there is no valid signature."""
+    key_id: str | None = None
 
     def unknown(self, error: ResourceUnknown) -> ApcoreError:
         """Return the error for a resource that does not exist, or that this visitor may not see."""
@@ -131,7 +138,7 @@ def refuse_suspended(site: Site, request: Request) -> Op[None]:
 
 
 def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:
-    """Identify the client by the signature of its request.
+    """Identify the client by the signature of its request. The signature is checked once for each request.
 
     Effects: none without a signature, else those of `find_signer`.
 
@@ -140,6 +147,27 @@ def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:
     """
     if not is_signed(request):
         return Visitor()
+    if _VISITOR not in site.memo:
+        site.memo[_VISITOR] = yield from _identify(site, request, url)
+    visitor: Visitor = site.memo[_VISITOR]
+    return visitor
+
+
+def signer_of_request(site: Site) -> Op[RequestSigner | None]:
+    """Return the proved signer of the site's request; None without a valid signature, or if its domain is suspended.
+
+    Effects: those of `identify_visitor`.
+    """
+    if site.request is None:
+        return None
+    try:
+        visitor = yield from identify_visitor(site, site.request, parse_url(site.request.url))
+    except Refused:
+        return None
+    return None if visitor.uri is None or visitor.key_id is None else RequestSigner(visitor.uri, visitor.key_id)
+
+
+def _identify(site: Site, request: Request, url: Url) -> Op[Visitor]:
     try:
         signed = yield from find_signer(site, request)
     except Refused:
@@ -150,7 +178,7 @@ def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:
         return Visitor(
             None, BadSignature(f"the signature of {signed.owner} covers the path of {url} but not its query; sign both")
         )
-    return Visitor(signed.owner)
+    return Visitor(signed.owner, key_id=signed.key_id)
 
 
 def check_access(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[Visitor]:

@@ -36,6 +36,7 @@ from apcore.federation.serving.access import (
     is_guarded,
     refuse_suspended,
     resource_unknown,
+    signer_of_request,
 )
 from apcore.federation.serving.collection_pages import collection_document, partial_followers
 from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served
@@ -86,7 +87,8 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
         if request.method != "POST":
             return not_allowed("POST")
         return (yield from receive(site, request, recipient=route.identifier))
-    site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
+    client = UnauthenticatedClient(request.client)
+    site = evolve(site, unauthenticated_client=client, request=request, memo={}, identify=signer_of_request)
     takes_posts = site.federation.places.takes_posts(route)
     if takes_posts and request.method == "POST" and site.federation.client_authenticator is not None:
         return (yield from receive_from_client(site, request, route, site.federation.client_authenticator))
