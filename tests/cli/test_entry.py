@@ -11,7 +11,8 @@ import pytest
 from apcore.cli import exit_codes, main
 
 COMMANDS = (
-    "block, check, demo, graph, inbox, keygen, lookup, migrate, resolve, rotate, serve, sign, verify, version, work"
+    "block, check, dead, demo, graph, inbox, keygen, lookup, migrate, resolve, rotate, serve, sign, verify, version, "
+    "work"
 )
 
 

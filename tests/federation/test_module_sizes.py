@@ -18,6 +18,7 @@ SMALL = {
     "outbox.push_policy": "the decision to push, which publishing and relays share",
     "serving.page_names": "two inverse functions, with a property test of their own",
     "subscriptions.pace": "the budget of a host, apart from the schedule, which has no effects",
+    "report_calls": "calls hooks by the unit of work; the registration of hooks is below that",
     "outbox.unit_commit": "joins the access of requests and the commits of the outbox, for code outside of handlers",
 }
 """Reasons for modules with fewer than `LINES_MIN` lines."""

@@ -22,6 +22,7 @@ __all__ = ["run_command"]
 _MODULES: Final = {
     "block": "apcore.cli.block",
     "check": "apcore.cli.check",
+    "dead": "apcore.cli.dead",
     "demo": "apcore.cli.demo",
     "graph": "apcore.cli.graph",
     "inbox": "apcore.cli.inbox",

@@ -10,6 +10,8 @@ from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, InboxPolicy, KeyPolicy, Later
 from apcore.federation.registration import Federation
 from apcore.federation.relations.actions import FollowRequest
+from apcore.federation.outbox.immediate import SendResult
+from apcore.federation.reports import DeadLetter, FailedDelivery, UnprovedActivity
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
 from apcore.federation.parts import Router
 from apcore.federation.routes import Endpoint, RouteMatch
@@ -23,11 +25,13 @@ __all__ = [
     "AsyncPointer",
     "CheckFinding",
     "Context",
+    "DeadLetter",
     "DomainRule",
     "DomainRules",
     "DomainSuspended",
     "Drop",
     "Endpoint",
+    "FailedDelivery",
     "Failure",
     "Federation",
     "FollowRequest",
@@ -44,7 +48,9 @@ __all__ = [
     "Rotation",
     "RouteMatch",
     "Router",
+    "SendResult",
     "Severity",
     "Subscription",
+    "UnprovedActivity",
     "group_moderators",
 ]

@@ -28,10 +28,13 @@ __all__ = [
     "ListenerDecorator",
     "NameDecorator",
     "ObjectDecorator",
+    "ReportDecorator",
 ]
 
 D = TypeVar("D")
 V = TypeVar("V", bound=View)
+R = TypeVar("R")
+A = TypeVar("A")
 P = ParamSpec("P")
 
 
@@ -128,6 +131,22 @@ class ErrorDecorator(Protocol[D]):
     def __call__(self, fn: Callable[[Context[D], Failure], None], /) -> Callable[[Context[D], Failure], None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """Register ``fn`` as the handler, and return it."""
+        ...
+
+
+class ReportDecorator(Protocol[D, R, A]):
+    """The decorator for a hook, called as ``(ctx, report)``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], R], Coroutine[Any, Any, A]], /
+    ) -> Callable[[AsyncContext[D], R], Coroutine[Any, Any, A]]: ...
+    @overload
+    def __call__(self, fn: Callable[[OpContext[D], R], Op[A]], /) -> Callable[[OpContext[D], R], Op[A]]: ...
+    @overload
+    def __call__(self, fn: Callable[[Context[D], R], A], /) -> Callable[[Context[D], R], A]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn`` as the hook, and return it."""
         ...
 
 

@@ -202,6 +202,7 @@ class Federation(ListenerRegistration[Data]):
                 self.client_authenticator,
                 self.document_hook,
                 *self.names.handlers,
+                *self.report_hooks.values(),
             )
             if isinstance(handler, Registered)
         ]

@@ -10,8 +10,8 @@ from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
 from apcore.federation.decorators import ActorDecorator, ClientDecorator, CollectionDecorator, ObjectDecorator
-from apcore.federation.handler_registration import HandlerRegistration
 from apcore.federation.path_templates import parse_route
+from apcore.federation.reports import ReportRegistration
 from apcore.federation.routes import (
     ACTOR_COLLECTIONS,
     IDENTIFIER,
@@ -42,7 +42,7 @@ _WELL_KNOWN: Final = (
 )
 
 
-class RouteRegistration(HandlerRegistration[Data]):
+class RouteRegistration(ReportRegistration[Data]):
     """The part of a `Federation` that registers routes."""
 
     def __init__(self, *, shared_inbox: str, instance_actor: str) -> None:

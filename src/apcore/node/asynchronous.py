@@ -38,6 +38,7 @@ from apcore.node.binding import NO_JOB, PREPARE_KEY, AsyncFactory, AsyncNodeOpti
 from apcore.node.host_transactions import async_driver_connection
 from apcore.node.methods import NodeMethods, NodeOperations
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
+from apcore.node.single_message import AsyncSingleMessageQueue, lease_of
 from apcore.ports import (
     AsyncKvStore,
     AsyncMessageQueue,
@@ -47,6 +48,7 @@ from apcore.ports import (
     Enlistable,
     KvStore,
     LeasedMessage,
+    Message,
     MessageQueue,
     Signer,
     Transport,
@@ -263,13 +265,24 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
 
     async def handle_leased(self, leased: LeasedMessage, /) -> None:
         """See `Node.handle_leased`."""
+        await self._handle_with(leased, self.ports)
+
+    async def process(self, message: Message, /, *, attempt: int = 1) -> float | None:
+        """See `Node.process`."""
+        self._check_works()
+        single_queue = AsyncSingleMessageQueue(self.ports.queue)
+        await self._handle_with(lease_of(message, attempt), attrs.evolve(self.ports, queue=single_queue))
+        return single_queue.settlements.retry_in_s
+
+    async def _handle_with(self, leased: LeasedMessage, ports: AsyncPorts) -> None:
         try:
-            origin = named_origin(leased, self.origins.has) or await self.run(origin_of(leased, self.origins.has))
+            origin = named_origin(leased, self.origins.has)
+            origin = origin or await run_async(origin_of(leased, self.origins.has), ports)
             if origin is not None and not callable(self._data):
-                await self.run(handle(self.site(origin, self._data), leased))
+                await run_async(handle(self.site(origin, self._data), leased), ports)
             elif origin is not None:
                 async with self.entered(await self._job_of(leased, origin)) as data:
-                    await self.run(handle(self.site(origin, data), leased))
+                    await run_async(handle(self.site(origin, data), leased), ports)
         except Unavailable as error:
             # The message is not settled. When its lease ends, another worker handles it.
             _LOG.warning(
@@ -281,7 +294,7 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
         except Exception:
             _LOG.exception("handling a message of the lane %r, attempt %d, failed", leased.message.lane, leased.attempt)
             with suppress(Unavailable):
-                await self.run(put_off(leased))
+                await run_async(put_off(leased), ports)
 
     async def _job_of(self, leased: LeasedMessage, origin: Origin) -> Job:
         """Return the job of a message. The activity is read only for a factory of data that takes the job."""

@@ -34,8 +34,9 @@ from apcore.node.binding import NO_JOB, PREPARE_KEY, Bound, Data, Factory, NodeO
 from apcore.node.host_transactions import driver_connection
 from apcore.node.methods import NodeMethods, NodeOperations
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
+from apcore.node.single_message import SingleMessageQueue, lease_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
-from apcore.ports import Enlistable, KvStore, LeasedMessage, MessageQueue, Runtime, Signer, Transport
+from apcore.ports import Enlistable, KvStore, LeasedMessage, Message, MessageQueue, Runtime, Signer, Transport
 from apcore.remote import FetchPolicy
 from apcore.vocab import Document, Reference
 
@@ -295,7 +296,24 @@ class Node(BlockingVariant, NodeMethods, Bound[Data]):
 
         Once ``has_ended`` returns True, the handler can use no port any more: its worker has given the message up.
         """
-        ports = self.ports if has_ended is None else attrs.evolve(self.ports, has_ended=has_ended)
+        self._handle_with(leased, self.ports if has_ended is None else attrs.evolve(self.ports, has_ended=has_ended))
+
+    def process(self, message: Message, /, *, attempt: int = 1) -> float | None:
+        """Process one message that a platform hands out, such as a serverless queue, without leasing from the queue.
+
+        Return None if the message is done, else the seconds after which the platform should present it again.
+        ``attempt`` is how often it was presented, from 1. Errors are logged. New messages go to the node's queue.
+
+        Raises:
+            ConfigurationError: The node has no origin.
+            ValueError: ``attempt`` is less than 1.
+        """
+        self._check_works()
+        single_queue = SingleMessageQueue(self.ports.queue)
+        self._handle_with(lease_of(message, attempt), attrs.evolve(self.ports, queue=single_queue))
+        return single_queue.settlements.retry_in_s
+
+    def _handle_with(self, leased: LeasedMessage, ports: Ports) -> None:
         try:
             origin = named_origin(leased, self.origins.has) or run(origin_of(leased, self.origins.has), ports)
             if origin is not None:

@@ -18,8 +18,10 @@ from apcore.federation import relays
 from apcore.federation.actors.actions import note_aliases, note_move
 from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.context_lookups import LookUpMethods
+from apcore.federation.dead_letters import dead_letter, dead_letters, drop_dead_letter, retry_dead_letter
 from apcore.federation.moderation import Severity
 from apcore.federation.outbox.addressing import VisibilityWord
+from apcore.federation.outbox.immediate import SendResult, send_at_once
 from apcore.federation.outbox.send import (
     act,
     commit_action,
@@ -32,6 +34,7 @@ from apcore.federation.refreshing import refresh_due
 from apcore.federation.relations import actions
 from apcore.federation.relations.actions import PAGE_MAX, member_ids
 from apcore.federation.relays import RelayKind
+from apcore.federation.reports import DeadLetter, DeadLetterKind
 from apcore.federation.resolving_methods import resolver_by
 from apcore.federation.site import Site
 from apcore.federation.stored_rules import put_rule, remove_rule, rules_page
@@ -463,6 +466,67 @@ class NodeMethods(LookUpMethods):
         are those of the node's `FetchPolicy`, to which the graph keeps by itself.
         """
         return self._pruning(documents_max, bytes_max, age_s_max)
+
+    @waiting
+    def send_now(
+        self,
+        activity: View,
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] | None = None,
+        origin: str | None = None,
+    ) -> Op[tuple[SendResult, ...]]:
+        """Send an activity to actors of other servers at once, and return a result for each of them.
+
+        Nothing is stored and nothing is retried, and the activity has no side effects here. Use `send` for all that
+        must arrive. There are at most 100 recipients, and none is a collection.
+
+        Raises:
+            ValueError: The activity or a recipient is not valid, or a recipient is on this server.
+        """
+        return send_at_once(self._site(origin), SendActivity(activity.document, by, address_tuple(to)))
+
+    @waiting_without_data
+    def dead_letters(
+        self, kind: DeadLetterKind | None = None, /, *, cursor: str | None = None, limit: int = PAGE_MAX
+    ) -> Op[PageItems]:
+        """Return a page of the `DeadLetter`s of a kind, or of all kinds.
+
+        The kinds are ``received``, ``planning`` and ``delivery``. ``cursor`` is the ``next`` of the page before. A page
+        has 1 to 100 dead letters.
+        """
+        return dead_letters(kind, cursor=cursor, limit=limit)
+
+    @waiting_without_data
+    def dead_letter(self, ident: str, /) -> Op[DeadLetter | None]:
+        """Return a dead letter with its document; None if there is none with this id.
+
+        Raises:
+            ValueError: ``ident`` is no id of a dead letter.
+        """
+        return dead_letter(ident)
+
+    @waiting_without_data
+    def retry_dead_letter(self, ident: str, /) -> Op[bool]:
+        """Have the work of a dead letter tried again by a worker. Return whether there was such a dead letter.
+
+        Attempts are counted anew. A received activity that is older than its retries may be gets one attempt.
+
+        Raises:
+            ValueError: ``ident`` is no id of a dead letter.
+            ContractError: The activity is not stored any more. Activities that are sent are stored for 10 days.
+        """
+        return retry_dead_letter(ident)
+
+    @waiting_without_data
+    def drop_dead_letter(self, ident: str, /) -> Op[bool]:
+        """Delete a dead letter, and return whether there was one.
+
+        Raises:
+            ValueError: ``ident`` is no id of a dead letter.
+        """
+        return drop_dead_letter(ident)
 
 
 class NodeOperations(OperationVariant, NodeMethods):

@@ -16,6 +16,7 @@ import attrs
 from attrs import evolve, field, frozen
 
 from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit, commit_batch
+from apcore.federation.dead_letter_forms import letter_of
 from apcore.federation.domain_checks import unchecked_hosts
 from apcore.federation.inbox.records import (
     CLAIMS,
@@ -29,6 +30,7 @@ from apcore.federation.inbox.records import (
     ReceivedActivityRecord,
 )
 from apcore.federation.inbox.states import ClaimAction, ClaimEvent, ClaimState, ClaimTransition, advance_claim
+from apcore.federation.report_calls import call_hook
 from apcore.federation.site import Site
 from apcore.federation.snapshot import Snapshot
 from apcore.federation.stored_rules import rule_keys
@@ -152,6 +154,7 @@ def record_failure(
     is_last = is_permanent or delay_s is None
     change = advance_claim(ClaimState.PROCESSING, ClaimEvent.GAVE_UP if is_last else ClaimEvent.FAILED)
     batch = attempt.fence + _end_of(attempt, change)
+    dead_letter: DeadActivityRecord | None = None
     if ClaimAction.BURY in change.actions:
         members = {member.name: getattr(record, member.name) for member in attrs.fields(ReceivedActivityRecord)}
         dead_letter = DeadActivityRecord(**members, reason=reason[:_REASON_CHARS_MAX], died=now)
@@ -166,6 +169,8 @@ def record_failure(
     if change.state is not ClaimState.DEAD:
         return False
     _LOG.error("gave up on %s after %d attempts: %s", record.activity_id, attempt.number, reason)
+    if dead_letter is not None:
+        _ = yield from call_hook(site, "on_dead_letter", letter_of(dead_letter, attempt.activity.key))
     return True
 
 

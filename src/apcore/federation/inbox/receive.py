@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from attrs import evolve
+
 from apcore.effects import Op
 from apcore.errors import LimitExceeded, RemoteError, RequestError, Unavailable
 from apcore.federation.followers_sync import FIELD
@@ -18,7 +20,7 @@ from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
 from apcore.federation.inbox.evidence import Authenticated
 from apcore.federation.inbox.forwarding import may_be_forwarded
-from apcore.federation.inbox.inbox_requests import read_inbox_request
+from apcore.federation.inbox.inbox_requests import InboxRequest, read_inbox_request
 from apcore.federation.inbox.interactions import concerns_site
 from apcore.federation.inbox.parse import IncomingActivity
 from apcore.federation.inbox.permissions import check_permitted
@@ -27,9 +29,12 @@ from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
 from apcore.federation.inbox.synchronize import covered_state
 from apcore.federation.refusals import log_refusal, one_line, refusal
 from apcore.federation.relays import is_relay
+from apcore.federation.report_calls import call_hook
+from apcore.federation.reports import UnprovedActivity
+from apcore.federation.serving.access import signer_of_request
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
-from apcore.vocab import Announce
+from apcore.vocab import Activity, Announce
 
 __all__ = ["BODY_BYTES_MAX", "receive"]
 
@@ -49,6 +54,14 @@ class UnsupportedMediaType(RemoteError):
     reason = "unsupported-media-type"
 
 
+class _AnsweredByHook(Exception):
+    """The application's hook has answered an activity that nothing proves."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response: Final = response
+
+
 def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Response]:
     """Receive a POST to an inbox, and return the response: 202, or a problem document (RFC 9457) with the reason.
 
@@ -62,6 +75,8 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
     """
     try:
         yield from _accept(site, request, recipient)
+    except _AnsweredByHook as answered:
+        return answered.response
     except (RemoteError, Unavailable) as error:
         log_refusal(_LOG, parse_url(request.url).path, error)
         return refusal(site, request, error)
@@ -79,7 +94,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             # The actor has changed or is gone, and we store nothing about it. Its key is not worth a fetch.
             _log("ignored, since its actor is unknown here,", incoming, recipient)
             return
-    authenticated = yield from authenticate(site, request, incoming, signatures)
+    authenticated = yield from _authenticate(site, request, inbox_request, recipient)
     check_permitted(site, authenticated.activity, authenticated.actor)
     if incoming.is_about_its_actor:
         yield from note_changed_keys(site, authenticated)
@@ -123,6 +138,30 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
         followers=followers,
     )
     _log("received" if is_new else "received once more", authenticated.proved, recipient)
+
+
+def _authenticate(
+    site: Site, request: Request, inbox_request: InboxRequest, recipient: str | None
+) -> Op[Authenticated]:
+    """Authenticate an activity. If nothing proves it, tell the application's hook.
+
+    Raises:
+        _AnsweredByHook: The hook returned a response.
+        RemoteError, Unavailable: As `authenticate`.
+    """
+    incoming = inbox_request.incoming
+    try:
+        return (yield from authenticate(site, request, incoming, inbox_request.signatures))
+    except (RemoteError, Unavailable) as error:
+        if "on_unverified" not in site.federation.report_hooks:
+            raise
+        site = evolve(site, request=request, identify=signer_of_request)
+        activity = Activity.over(incoming.document)
+        report = UnprovedActivity(activity=activity, actor=incoming.actor, error=error, recipient=recipient)
+        answer = yield from call_hook(site, "on_unverified", report)
+        if isinstance(answer, Response):
+            raise _AnsweredByHook(answer) from error
+        raise
 
 
 def _is_handled(site: Site, authenticated: Authenticated) -> Op[bool]:

@@ -89,6 +89,10 @@ class AttemptResult:
     """Set if there is no such inbox: it is gone for good, or may have another address now."""
     activity: str | None = field(default=None, kw_only=True)
     """The id of the activity, if it was read."""
+    sender: str | None = field(default=None, kw_only=True)
+    """The actor of ours that sent it, if it was read."""
+    status: int | None = field(default=None, kw_only=True)
+    """The status of the last answer; None if none came."""
 
 
 def classify(status: int) -> AttemptOutcome:
@@ -224,4 +228,5 @@ def _result(knock_result: KnockResult, *, is_dialect_known: bool, retry_after_s:
         reached=True,
         accepted=knock_result.accepted,
         missing_inbox=missing_inbox,
+        status=response.status,
     )

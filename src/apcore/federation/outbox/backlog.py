@@ -1,4 +1,4 @@
-"""Read the deliveries that wait in a backlog.
+"""Read the deliveries that wait in a backlog, and commit what follows for them.
 
 A delivery waits in `DELIVERIES`, in the order of sending. If its inbox failed, it waits in `RETRIES` until it is due.
 Deliveries to one inbox about one object are a line. A later one waits while an earlier one of its line waits, and may
@@ -7,19 +7,21 @@ overtake those of other lines.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
 
 from attrs import evolve, frozen
 
-from apcore.effects import Op, Scan
+from apcore.effects import Op, Scan, commit
+from apcore.errors import StoreUnavailable
 from apcore.federation.outbox.delivery_records import DELIVERIES, RETRIES, DeliveryKey, DeliveryRecord, RetryKey
 from apcore.federation.outbox.delivery_states import DeliveryState
-from apcore.ports import Write
+from apcore.ports import Settlement, Write
 from apcore.records import Stored
 from apcore.records.format import CLOCK_SKEW_MS, to_epoch_ms
 
-__all__ = ["STEP_DELIVERIES_MAX", "Backlog", "Line", "WaitingDelivery", "read_backlog"]
+__all__ = ["STEP_DELIVERIES_MAX", "Backlog", "Line", "WaitingDelivery", "commit_again_if_lost", "read_backlog"]
 
 STEP_DELIVERIES_MAX: Final = 20
 """The most deliveries of one step."""
@@ -140,3 +142,20 @@ def read_backlog(name: str, now: datetime) -> Op[Backlog]:
     due = [delivery for delivery in retries if delivery.is_due(now)]
     due_ms_by_line = {delivery.line: delivery.due_ms for delivery in retries if not delivery.is_due(now)}
     return Backlog([*due, *new][:STEP_DELIVERIES_MAX], due_ms_by_line)
+
+
+def commit_again_if_lost(
+    deliveries: Sequence[WaitingDelivery], writes: Sequence[Write], *, settles: Sequence[Settlement] = ()
+) -> Op[bool]:
+    """Commit, and commit once more if the answer to the first commit was lost.
+
+    If the first commit took place, its deliveries have changed. Then the checks of the second one fail, and the result
+    is False.
+    """
+    checks = [delivery.stored.check for delivery in deliveries]
+    try:
+        return bool((yield from commit(checks, writes, settles=settles)))
+    except StoreUnavailable as error:
+        if error.outcome != "unknown":
+            raise
+        return bool((yield from commit(checks, writes, settles=settles)))

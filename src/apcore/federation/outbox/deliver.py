@@ -29,13 +29,13 @@ from typing import Final
 
 from attrs import define, field
 
-from apcore.effects import Now, Op, RandomBytes, Settle, commit
-from apcore.errors import StoreUnavailable
+from apcore.effects import Now, Op, RandomBytes, Settle
 from apcore.federation.domain_checks import suspension_in, suspension_keys
 from apcore.federation.outages import is_our_outage
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify
-from apcore.federation.outbox.backlog import Backlog, Line, WaitingDelivery, read_backlog
+from apcore.federation.outbox.backlog import Backlog, Line, WaitingDelivery, commit_again_if_lost, read_backlog
 from apcore.federation.outbox.circuit import Host, after_attempts
+from apcore.federation.outbox.delivery_reports import report_dead, report_failed
 from apcore.federation.outbox.delivery_results import (
     Circumstances,
     DeliveryResult,
@@ -179,6 +179,7 @@ def _give_up(step: _Step, deliveries: Sequence[WaitingDelivery], reason: str, *,
     now = yield from Now()
     circumstances = Circumstances(rules=step.site.federation.delivery_retries, now=now)
     results = [DeliveryResult(delivery, AttemptResult(AttemptOutcome.REFUSED, reason)) for delivery in deliveries]
+    yield from report_dead(step.site, results, circumstances)
     writes = [write for result in results for write in result_writes(result, circumstances)]
     yield from _commit_and_settle(deliveries, writes, Retry(step.leased, wait_s))
 
@@ -188,7 +189,7 @@ def _record_some(step: _Step, now: datetime) -> Op[bool]:
     results, step.results = step.results, []
     # The pause for attempts begins with the last record of the step, so none is counted here.
     writes, host_writes, _ = yield from _result_writes(step, results, attempt_count=0, now=now)
-    is_committed = yield from _commit_again_if_lost(_deliveries_in(results), writes)
+    is_committed = yield from commit_again_if_lost(_deliveries_in(results), writes)
     step.host = step.host.after(host_writes)
     return is_committed
 
@@ -242,6 +243,8 @@ def _result_writes(
         is_our_outage=our_outage,
         is_full=step.backlog.is_full,
     )
+    yield from report_dead(step.site, results, circumstances)
+    yield from report_failed(step.site, results, circumstances)
     writes = [*host_writes, *(write for result in results for write in result_writes(result, circumstances))]
     missing_inboxes: dict[StoreKey, Write] = {}
     for result in results:
@@ -261,22 +264,5 @@ def _commit_and_settle(
     """Commit and settle together. If a delivery has changed meanwhile, nothing is written, and the backlog is due."""
     if not writes:
         _ = yield from Settle((settlement,))
-    elif not (yield from _commit_again_if_lost(deliveries, writes, settles=(settlement,))):
+    elif not (yield from commit_again_if_lost(deliveries, writes, settles=(settlement,))):
         _ = yield from Settle((Retry(settlement.leased, settlement.delay_s if isinstance(settlement, Retry) else 0.0),))
-
-
-def _commit_again_if_lost(
-    deliveries: Sequence[WaitingDelivery], writes: Sequence[Write], *, settles: Sequence[Settlement] = ()
-) -> Op[bool]:
-    """Commit, and commit once more if the answer to the first commit was lost.
-
-    If the first commit took place, its deliveries have changed. Then the checks of the second one fail, and the result
-    is False.
-    """
-    checks = [delivery.stored.check for delivery in deliveries]
-    try:
-        return bool((yield from commit(checks, writes, settles=settles)))
-    except StoreUnavailable as error:
-        if error.outcome != "unknown":
-            raise
-        return bool((yield from commit(checks, writes, settles=settles)))

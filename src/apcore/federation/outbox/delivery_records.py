@@ -90,6 +90,10 @@ class DeadDeliveryRecord(DeliveryRecord):
 
     reason: str = ""
     died: datetime | None = None
+    backlog: str | None = None
+    """The backlog in which it waited, for a retry. Earlier releases did not store it."""
+    order: str | None = None
+    """Its place in the backlog. Earlier releases did not store it."""
 
 
 DEAD_DELIVERIES: Final = RecordKind(

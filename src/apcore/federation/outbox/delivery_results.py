@@ -27,7 +27,7 @@ from apcore.federation.time_limits import UNPROVED_MAX
 from apcore.ports import Write
 from apcore.records.format import to_epoch_ms
 
-__all__ = ["Circumstances", "DeliveryResult", "hold_back", "is_old", "result_writes"]
+__all__ = ["Circumstances", "DeliveryResult", "attempt_count", "hold_back", "is_old", "judge", "result_writes"]
 
 _UNSIGNED_S_MIN: Final = 30.0
 """The shortest wait of a delivery that is crowded out. The usual wait is half of its age."""
@@ -69,11 +69,20 @@ class Circumstances:
 
 def result_writes(result: DeliveryResult, circumstances: Circumstances) -> list[Write]:
     """Return the writes about a delivery that was tried or given up, and about those behind it in its line."""
-    event, wait_s = _judge(result, circumstances)
+    event, wait_s = judge(result, circumstances)
     _log(result, event)
     now = circumstances.now
     due_ms = to_epoch_ms(now) + int(wait_s * 1000)
-    return _apply(result.delivery, event, due_ms=due_ms, now=now, behind=result.behind, reason=result.attempt.detail)
+    attempts = attempt_count(result)
+    reason = result.attempt.detail
+    return _apply(
+        result.delivery, event, due_ms=due_ms, now=now, behind=result.behind, reason=reason, attempts=attempts
+    )
+
+
+def attempt_count(result: DeliveryResult) -> int:
+    """Return the number of attempts at a delivery, with the one of the result if there was one."""
+    return result.delivery.record.attempts + (result.attempt.activity is not None)
 
 
 def hold_back(delivery: WaitingDelivery, due_ms: int, now: datetime) -> list[Write]:
@@ -89,6 +98,7 @@ def _apply(
     now: datetime,
     behind: Sequence[WaitingDelivery] = (),
     reason: str = "",
+    attempts: int = 0,
 ) -> list[Write]:
     """Return the writes of the transition of a delivery."""
     change = advance_delivery(delivery.state, event)
@@ -99,7 +109,7 @@ def _apply(
             case DeliveryAction.DELETE:
                 writes.append(delivery.stored.deletion)
             case DeliveryAction.BURY:
-                writes.append(_dead_letter(delivery, reason, now))
+                writes.append(_dead_letter(delivery, reason, now, attempts))
             case DeliveryAction.PUT_OFF:
                 writes += delivery.move(record, due_ms, now)
             case DeliveryAction.HOLD_LINE:
@@ -115,7 +125,7 @@ def is_old(delivery: WaitingDelivery, rules: RetryRules, moment: datetime | None
     return moment is not None and delivery.age_s(moment) >= rules.age_s_max
 
 
-def _judge(result: DeliveryResult, circumstances: Circumstances) -> tuple[DeliveryEvent, float]:
+def judge(result: DeliveryResult, circumstances: Circumstances) -> tuple[DeliveryEvent, float]:
     """Return the event of a result, and the seconds that the delivery waits if the event puts it off."""
     delivery, attempt, now = result.delivery, result.attempt, circumstances.now
     match attempt.outcome:
@@ -156,9 +166,15 @@ def _count(record: DeliveryRecord, actions: tuple[DeliveryAction, ...]) -> Deliv
     return record
 
 
-def _dead_letter(delivery: WaitingDelivery, reason: str, now: datetime) -> Write:
+def _dead_letter(delivery: WaitingDelivery, reason: str, now: datetime, attempts: int) -> Write:
     key = delivery.stored.key
-    record = DeadDeliveryRecord(**asdict(delivery.record, recurse=False), reason=reason[:_REASON_CHARS_MAX], died=now)
+    record = DeadDeliveryRecord(
+        **asdict(delivery.record, recurse=False) | {"attempts": attempts},
+        reason=reason[:_REASON_CHARS_MAX],
+        died=now,
+        backlog=key.backlog,
+        order=key.order,
+    )
     return DEAD_DELIVERIES.put(DeadDeliveryKey(key.name, key.inbox), record)
 
 

@@ -137,7 +137,7 @@ class SendingMaterial:
         )
         if attempt.outcome is AttemptOutcome.NOT_ASKED:
             self.unable_senders.add(sent.actor)
-        return evolve(attempt, activity=sent.activity_id)
+        return evolve(attempt, activity=sent.activity_id, sender=sent.actor)
 
 
 def _overlap(posts: Sequence[Op[AttemptResult]]) -> Op[list[AttemptResult]]:

@@ -12,7 +12,9 @@ from typing import Final
 from attrs import asdict, evolve
 
 from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit
+from apcore.federation.dead_letter_forms import letter_of
 from apcore.federation.outbox.records import DEAD_SENDINGS, SENDINGS, DeadSendingRecord, SendingKey, SendingRecord
+from apcore.federation.report_calls import call_hook
 from apcore.federation.site import Site
 from apcore.federation.wake_ups import read_wake
 from apcore.ports import Done, LeasedMessage, Retry
@@ -57,14 +59,16 @@ def record_failed_step(
     )
     reason = f"{type(error).__name__}: {error}"
     if delay_s is None:
-        yield from give_up_planning(leased, evolve(stored, record=record), reason)
+        yield from give_up_planning(site, leased, evolve(stored, record=record), reason)
         return
     _LOG.error("planning %s failed, attempt %d: %s", record.activity_id, record.failures, reason[:_REASON_CHARS_MAX])
     put_off = SENDINGS.put(stored.key, defer(record, delay_s, now))
     _ = yield from commit((stored.check,), (put_off,), settles=(Retry(leased, delay_s),))
 
 
-def give_up_planning(leased: LeasedMessage, stored: Stored[SendingRecord, SendingKey], reason: str) -> Op[None]:
+def give_up_planning(
+    site: Site, leased: LeasedMessage, stored: Stored[SendingRecord, SendingKey], reason: str
+) -> Op[None]:
     """Write a dead letter for the rest of a sending, with the record in ``stored`` and ``reason``, and end its message.
 
     Effects: `Now` and one commit.
@@ -85,3 +89,4 @@ def give_up_planning(leased: LeasedMessage, stored: Stored[SendingRecord, Sendin
         record.failures,
         reason,
     )
+    _ = yield from call_hook(site, "on_dead_letter", letter_of(dead_letter, stored.key))

@@ -82,7 +82,7 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
         return
     if sent is None or record.steps >= STEPS_MAX:
         reason = "the activity is not stored any more" if sent is None else f"the limit is {STEPS_MAX} steps"
-        yield from give_up_planning(leased, stored, reason)
+        yield from give_up_planning(site, leased, stored, reason)
         return
     stored_activity = SENT_ACTIVITIES.read(sent)
     try:
