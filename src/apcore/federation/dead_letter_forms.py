@@ -20,6 +20,7 @@ RECORD_KIND_OF: Final[dict[DeadLetterKind, RecordKind[Any, Any]]] = {
     "planning": DEAD_SENDINGS,
     "delivery": DEAD_DELIVERIES,
 }
+_KIND_OF: Final[dict[str, DeadLetterKind]] = {kind: kind for kind in DEAD_LETTER_KINDS}
 _ID_CHARS_MAX: Final = 2000
 
 
@@ -36,7 +37,7 @@ def parse_letter_id(text: str) -> tuple[DeadLetterKind, StoreKey]:
         ValueError: ``text`` is no id of a dead letter.
     """
     word, _, name = text.partition(":")
-    kind = next((kind for kind in DEAD_LETTER_KINDS if kind == word), None)
+    kind = _KIND_OF.get(word)
     parts = None if kind is None or len(text) > _ID_CHARS_MAX else _parts_of(name)
     if kind is not None and parts is not None:
         key = (*RECORD_KIND_OF[kind].prefix, *parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import attrs
 from attrs import evolve
@@ -59,7 +59,7 @@ def dead_letters(kind: DeadLetterKind | None, *, cursor: str | None, limit: int)
     for current in kinds:
         start = after if current == first_kind else None
         rows = yield from Scan(RECORD_KIND_OF[current].at(), after=start, limit=limit + 1 - len(entries))
-        entries += [(current, entry) for entry in rows]
+        entries.extend((current, entry) for entry in rows)
         if len(entries) > limit:
             break
     page = entries[:limit]
@@ -182,5 +182,5 @@ def _read_letters(rows: Sequence[tuple[DeadLetterKind, Entry]], *, has_document:
 
 def _record_as(kind: type[Any], record: Any) -> Any:
     """Return the members of a record that its base class ``kind`` has, as that class."""
-    names = [member.name for member in cast("Any", attrs.fields(kind))]
+    names = [member.name for member in attrs.fields(kind)]
     return kind(**{name: getattr(record, name) for name in names})

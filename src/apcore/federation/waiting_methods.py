@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from apcore.effects import Op
 
@@ -99,9 +99,9 @@ def _install(cls: type, make_method: Callable[[Waiting[..., Any]], Callable[...,
     """Put the methods of one kind into a class, in place of the marked operations that it inherits."""
     names = {name for base in cls.__mro__ for name, member in vars(base).items() if isinstance(member, Waiting)}
     for name in names:
-        member = inspect.getattr_static(cls, name)
+        member: object = inspect.getattr_static(cls, name)
         if isinstance(member, Waiting):
-            setattr(cls, name, make_method(member))
+            setattr(cls, name, make_method(cast("Waiting[..., Any]", member)))
 
 
 def _blocking(method: Waiting[..., Any]) -> Callable[..., Any]:

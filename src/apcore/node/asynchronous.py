@@ -1,4 +1,4 @@
-# pyright: reportUnusedCallResult=true
+# pyright: reportUnusedCallResult=true, reportIncompatibleVariableOverride=false
 """Define `AsyncNode`: a federation on an event loop."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# pyright: reportUnusedCallResult=true
+# pyright: reportUnusedCallResult=true, reportIncompatibleVariableOverride=false
 """Define `Node`: a federation in a blocking program."""
 
 from __future__ import annotations
