@@ -469,15 +469,15 @@ def test_predicate_may_be_a_coroutine_or_an_operation(handler_kind: Any) -> None
 @pytest.mark.parametrize(
     "register",
     [
-        lambda f: f.actor("/u/{identifier}", authorize=lambda ctx, identifier: True)(lambda ctx, identifier: None),
-        lambda f: f.object(Note, "/n/{number}", authorize=lambda ctx, number: True)(lambda ctx, number: None),
+        lambda f: f.actor("/u/{identifier}", authorize=lambda ctx: True)(lambda ctx, identifier: None),
+        lambda f: f.object(Note, "/n/{number}", authorize=lambda: True)(lambda ctx, number: None),
         lambda f: f.object(Note, "/n/{number}", authorize=lambda ctx, viewer: True)(lambda ctx, number: None),
         lambda f: f.collection("x", "/x/{identifier}", authorize=lambda ctx: True)(
             lambda ctx, identifier, cursor: None
         ),
         lambda f: Federation(authorized_fetch="on"),  # type: ignore[arg-type]
     ],
-    ids=["actor", "object without viewer", "object without values", "collection", "mode"],
+    ids=["actor", "object without context", "object without values", "collection", "mode"],
 )
 def test_malformed_predicate_is_refused_at_registration(register: Any) -> None:
     with pytest.raises(ConfigurationError):

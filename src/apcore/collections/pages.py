@@ -35,11 +35,14 @@ class PageItems:
     next: str | None = None
     total: int | None = field(default=None, kw_only=True)
     """The number of items in the whole collection, if it is public."""
+    prev: str | None = field(default=None, kw_only=True)
+    """The cursor of the page before, if the page should link to it. An empty text stands for the first page."""
 
     def __attrs_post_init__(self) -> None:
         if len(self.items) > PAGE_ITEMS_MAX:
             raise ValueError(f"a page has at most {PAGE_ITEMS_MAX} items, not {len(self.items)}")
-        if self.next is not None and len(self.next.encode()) > CURSOR_BYTES_MAX:
-            raise ValueError(f"a cursor has at most {CURSOR_BYTES_MAX} bytes, not {len(self.next.encode())}")
+        for cursor in (self.next, self.prev):
+            if cursor is not None and len(cursor.encode()) > CURSOR_BYTES_MAX:
+                raise ValueError(f"a cursor has at most {CURSOR_BYTES_MAX} bytes, not {len(cursor.encode())}")
         if self.total is not None and self.total < 0:
             raise ValueError(f"a collection has a total of 0 or more items, not {self.total}")

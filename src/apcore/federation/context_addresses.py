@@ -78,9 +78,13 @@ class AddressMethods:
         """Return the address of the hashtags that an actor features: the collection registered as ``featuredTags``."""
         return self.collection_uri("featuredTags", identifier)
 
-    def collection_uri(self, name: str, identifier: str, /) -> str:
-        """Return the address of an actor's ``outbox``, ``followers``, ``following``, or of a registered collection."""
-        return _uri(self._scope, "collection", name, **{IDENTIFIER: identifier})
+    def collection_uri(self, name: str, identifier: str | None = None, /, **values: str) -> str:
+        """Return the address of an actor's ``outbox``, ``followers``, ``following``, or of a registered collection.
+
+        A collection that does not belong to an actor gets the variables of its route by name.
+        """
+        own_values = values if identifier is None else values | {IDENTIFIER: identifier}
+        return _uri(self._scope, "collection", name, **own_values)
 
     def object_uri(self, view: type[View], /, **values: str) -> str:
         """Return the id of an object that a registered handler makes."""

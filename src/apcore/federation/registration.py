@@ -191,7 +191,12 @@ class Federation(ListenerRegistration[Data]):
 
     def _handlers(self) -> list[Registered]:
         targets = [*self.places.targets(), *self._collections.values()]
-        of_routes = [handler for target in targets for handler in (target.handler, target.authorize) if handler]
+        of_routes = [
+            handler
+            for target in targets
+            for handler in (target.handler, target.authorize, *target.form.handlers)
+            if handler
+        ]
         listeners = list(self._listeners.values())
         policies = [
             handler

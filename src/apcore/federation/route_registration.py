@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
-from apcore.federation.decorators import ActorDecorator, ClientDecorator, CollectionDecorator, ObjectDecorator
+from apcore.federation.collection_registration import CollectionRegistration, check_takes
+from apcore.federation.decorators import ActorDecorator, ClientDecorator, ObjectDecorator
 from apcore.federation.path_templates import parse_route
-from apcore.federation.reports import ReportRegistration
 from apcore.federation.routes import (
-    ACTOR_COLLECTIONS,
     IDENTIFIER,
     MANAGED_NAME,
     OBJECT_COLLECTION,
     Endpoint,
     Registered,
-    RouteTable,
 )
 from apcore.handlers import handler_name
 from apcore.vocab import View
@@ -42,17 +39,15 @@ _WELL_KNOWN: Final = (
 )
 
 
-class RouteRegistration(ReportRegistration[Data]):
+class RouteRegistration(CollectionRegistration[Data]):
     """The part of a `Federation` that registers routes."""
 
     def __init__(self, *, shared_inbox: str, instance_actor: str) -> None:
         super().__init__()
-        self.places: Final = RouteTable()
         self.places.add(shared_inbox, Endpoint("shared-inbox"), variables=())
         self.places.add(instance_actor, Endpoint("instance"), variables=())
         for path, target in _WELL_KNOWN:
             self.places.add(path, target, variables=())
-        self._collections: dict[str, Endpoint] = {}
         self._actor_authorize: Registered | None = None
         self.inbox_cache_s = INBOX_CACHE_S
         """How long an inbox takes an actor for existing after the handler has returned it."""
@@ -119,7 +114,8 @@ class RouteRegistration(ReportRegistration[Data]):
 
         ``authorize`` is called as ``(ctx, identifier, viewer)``, and returns whether the viewer may see the actor, its
         collections and its published objects. ``viewer`` is the actor that signed the request, or None. It is called
-        before the actor handler, so also for actors that do not exist.
+        before the actor handler, so also for actors that do not exist. If it takes no ``viewer``, the signature is only
+        checked when it asks for `Context.signed_key_owner`.
 
         ``inbox_cache_s`` is how long an inbox accepts activities without another call of the handler, after it has
         returned an actor: so many seconds after you delete the actor, its inbox answers with 202 at most. Use 0 to have
@@ -138,7 +134,7 @@ class RouteRegistration(ReportRegistration[Data]):
             self._check_open("actor")
             self.inbox_cache_s = inbox_cache_s
             handler = self._registered(fn, takes=2)
-            predicate = None if authorize is None else self._registered(authorize, takes=3)
+            predicate = None if authorize is None else self._predicate(authorize)
             self.places.add(path, Endpoint("actor", handler=handler, authorize=predicate), variables=(IDENTIFIER,))
             self._actor_authorize = predicate
             templates = {
@@ -186,14 +182,15 @@ class RouteRegistration(ReportRegistration[Data]):
     ) -> ObjectDecorator[Data, V]:
         """Register the handler for objects of a type. It gets the variables of ``path`` by name.
 
-        It returns a view of the object, or None if there is none: the answer is then 404.
+        It returns a view of the object, a `Tombstone` if it is gone, or None if there is none: the answer is then 404.
+        A type may have several routes, if they have different variables.
 
         ``authorize`` gets the same values by name, and ``viewer``: the actor that signed the request, or None. It
-        returns whether the viewer may see the object.
+        returns whether the viewer may see the object. As for `actor`, it may leave the ``viewer`` out.
 
         Raises:
-            ConfigurationError: The handler does not take the path's variables by name, or ``view`` already has a
-                handler.
+            ConfigurationError: The handler does not take the path's variables by name, or ``view`` already has a route
+                with these variables.
         """
         name = _type_name(view)
 
@@ -201,78 +198,12 @@ class RouteRegistration(ReportRegistration[Data]):
             self._check_open("object")
             handler = self._registered(fn, takes=None)
             variables = parse_route(path).variables
-            _check_takes(fn, variables)
-            predicate = None if authorize is None else self._registered(authorize, takes=None)
-            if authorize is not None:
-                _check_takes(authorize, (*variables, "viewer"))
+            check_takes(fn, variables)
+            predicate = None if authorize is None else self._predicate_by_name(authorize, variables)
             self.places.add(path, Endpoint("object", name, handler, predicate))
             return fn
 
         return cast("ObjectDecorator[Data, V]", register)
-
-    def collection(
-        self,
-        name: str,
-        path: str | None = None,
-        /,
-        *,
-        authorize: Callable[..., Any] | None = None,
-    ) -> CollectionDecorator[Data]:
-        """Register the handler for the pages of an actor's collection.
-
-        A handler for ``outbox``, ``followers``, ``following`` or ``liked`` replaces the collection that apcore manages.
-        Set its path in the registration of the actor. Any other ``name`` needs a ``path`` with the one variable
-        ``{identifier}``.
-
-        ``authorize`` is called as ``(ctx, identifier, viewer)``, and returns whether the viewer may see the collection.
-        The actor's predicate must also agree.
-
-        Raises:
-            ConfigurationError: ``path`` is missing for another name, or given for one of the four; or ``name`` already
-                has a handler.
-        """
-        is_actor_collection = name in ACTOR_COLLECTIONS
-        if is_actor_collection and path is not None:
-            raise ConfigurationError(f"the path of {name} belongs to the actor: actor(..., {name}={path!r})")
-        if not is_actor_collection and path is None:
-            raise ConfigurationError(
-                f"a collection {name!r} needs a path; only {', '.join(ACTOR_COLLECTIONS)} are registered without one"
-            )
-
-        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self._check_open("collection")
-            registered = self._collections.get(name)
-            if registered is not None and registered.handler is not None:
-                other = handler_name(registered.handler.fn)
-                raise ConfigurationError(f"collection {name!r} has a handler already: {other}")
-            handler = self._registered(fn, takes=3)
-            predicate = None if authorize is None else self._registered(authorize, takes=3)
-            target = Endpoint("collection", name, handler, predicate)
-            if path is not None:
-                self.places.add(path, target, variables=(IDENTIFIER,))
-            elif self.places.has("collection", name):
-                self.places.replace(target)
-            self._collections[name] = target
-            return fn
-
-        return cast("CollectionDecorator[Data]", register)
-
-    def managed_collection(self, name: str, path: str, /, *, authorize: Callable[..., Any] | None = None) -> None:
-        """Register a collection of each actor that apcore keeps and serves, such as ``featured``.
-
-        ``path`` has the one variable ``{identifier}``. Write it with `Context.append` and `Context.remove`, or send an
-        Add or a Remove with the collection as its target. ``authorize`` is as for `collection`.
-
-        Raises:
-            ConfigurationError: ``name`` is a collection already, or ``path`` does not have this form.
-        """
-        self._check_open("managed_collection")
-        if name in ACTOR_COLLECTIONS or name in self._collections:
-            raise ConfigurationError(f"there is a collection {name!r:.60} already")
-        predicate = None if authorize is None else self._registered(authorize, takes=3)
-        target = Endpoint("collection", name, None, predicate)
-        self.places.add(path, target, variables=(IDENTIFIER,))
-        self._collections[name] = target
 
 
 def _type_name(view: type[View]) -> str:
@@ -280,12 +211,3 @@ def _type_name(view: type[View]) -> str:
     if not name:
         raise ConfigurationError(f"{view.__name__} is a facet without a type; objects are registered by type")
     return name
-
-
-def _check_takes(fn: Callable[..., Any], names: Sequence[str]) -> None:
-    try:
-        _ = inspect.signature(fn).bind(None, **dict.fromkeys(names))
-    except TypeError as error:
-        raise ConfigurationError(
-            f"{handler_name(fn)} is called with the context and {', '.join(names)} by name, but {error}"
-        ) from error

@@ -27,6 +27,8 @@ __all__ = [
     "OBJECT_COLLECTIONS",
     "PAGE_NAME",
     "USERNAME",
+    "CollectionForm",
+    "CollectionItems",
     "Endpoint",
     "Kind",
     "Registered",
@@ -34,6 +36,11 @@ __all__ = [
     "RouteTable",
 ]
 
+CollectionItems: TypeAlias = Literal["returned", "linked", "embedded"]
+"""The items of a collection as they are served.
+
+``returned``: as the handler returns them, or ids. ``linked``: ids. ``embedded``: public objects of ours as documents.
+"""
 Kind: TypeAlias = Literal[
     "actor",
     "actor-path",
@@ -73,6 +80,28 @@ class Registered:
 
     fn: Callable[..., Any]
     handler_kind: HandlerKind
+    takes_viewer: bool = True
+    """Of a predicate: whether it is called with the viewer. If not, it asks its context for the signer."""
+
+
+@frozen(kw_only=True)
+class CollectionForm:
+    """The form in which a collection is served."""
+
+    counter: Registered | None = None
+    """The handler that returns the number of items."""
+    first: Registered | None = None
+    """The handler that returns the cursor of the first page."""
+    last: Registered | None = None
+    """The handler that returns the cursor of the last page."""
+    is_paged: bool = True
+    is_ordered: bool = True
+    items: CollectionItems = "returned"
+
+    @property
+    def handlers(self) -> list[Registered]:
+        """The handlers of the application in this form."""
+        return [handler for handler in (self.counter, self.first, self.last) if handler is not None]
 
 
 @frozen
@@ -86,6 +115,8 @@ class Endpoint:
     handler: Registered | None = None
     authorize: Registered | None = None
     """The application's predicate that decides about visibility, if there is one."""
+    form: CollectionForm = CollectionForm()
+    """The form of a collection."""
 
 
 @frozen
@@ -112,6 +143,8 @@ class RouteTable:
         identifier of its actor."""
         self.actor_paths: dict[str, str] = {}
         """The paths of the ids of single actors, by identifier."""
+        self._further_routes: dict[tuple[Kind, str], list[Route]] = {}
+        """The routes of a type of object after its first. They differ in their variables."""
         self.relay_identifier: str | None = None
         """The identifier of the actor that is a relay: a Follow of the public collection asks this actor."""
         self.accepts_clients: bool = False
@@ -124,11 +157,15 @@ class RouteTable:
             ConfigurationError: `parse_route` or `PathMatcher.add` refuses the route, or this kind and name have one.
         """
         endpoint_key = (target.kind, target.name)
-        if endpoint_key in self._routes:
-            label = f"{target.kind} {target.name}".strip()
-            raise ConfigurationError(f"{label} is registered already, at {self._routes[endpoint_key].template!r}")
         route = parse_route(template, variables=variables)
+        for other in self._all_routes(endpoint_key):
+            if target.kind != "object" or set(other.variables) == set(route.variables):
+                label = f"{target.kind} {target.name}".strip()
+                raise ConfigurationError(f"{label} is registered already, at {other.template!r}")
         self._router.add(route, target)
+        if endpoint_key in self._routes:
+            self._further_routes.setdefault(endpoint_key, []).append(route)
+            return
         self._routes[endpoint_key] = route
         page_kind = _PAGE_KINDS.get(target.kind)
         if page_kind is not None and "{+" not in template:
@@ -179,10 +216,16 @@ class RouteTable:
             ConfigurationError: No route of this kind and name is registered.
             ValueError: The values do not fit the route.
         """
-        route = self._routes.get((kind, name))
-        if route is None:
+        routes = self._all_routes((kind, name))
+        if not routes:
             raise ConfigurationError(f"no {kind} {name} is registered".replace("  ", " ").strip())
+        route = next((route for route in routes if set(route.variables) == values.keys()), routes[0])
         return f"{origin}{route.build(values)}"
+
+    def _all_routes(self, endpoint_key: tuple[Kind, str]) -> list[Route]:
+        """Return the routes of an endpoint: none or one, or several for a type of object."""
+        first = self._routes.get(endpoint_key)
+        return [] if first is None else [first, *self._further_routes.get(endpoint_key, ())]
 
     def actor_uri(self, origin: Origin, identifier: str) -> str:
         """Return the id of a local actor. Raises as `uri`.

@@ -17,7 +17,7 @@ from apcore.errors import ContractError, DocumentError, RemoteError
 from apcore.federation.actors.keys import instance_identity, signing_key
 from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey, OwnActorRecord
 from apcore.federation.context import UnitContexts
-from apcore.federation.routes import Registered, RouteMatch
+from apcore.federation.routes import IDENTIFIER, PAGE_NAME, Registered, RouteMatch
 from apcore.federation.site import Site
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.handlers import handler_name
@@ -34,10 +34,12 @@ __all__ = [
     "actor_view",
     "application_view",
     "dispatch_actor",
+    "dispatch_page",
     "inboxes_in",
     "inboxes_of",
     "load_actor",
     "require_actor",
+    "variables_of",
     "with_stored",
 ]
 
@@ -90,6 +92,24 @@ def dispatch_actor(site: Site, handler: Registered, *arguments: Any, **named: An
     scope = unit_of_work_for(evolve(site, dispatches=site.dispatches + 1))
     fn = partial(handler.fn, **named) if named else handler.fn
     return (yield from Call(fn, *arguments, contexts_for=UnitContexts(scope)))
+
+
+def dispatch_page(site: Site, place: RouteMatch, cursor: str | None) -> Op[Any]:
+    """Call the application's handler for a page of a collection; None if it has no handler. Effects: `Call`.
+
+    The handler of an actor's collection gets the identifier and the cursor. Any other gets its variables by name.
+    """
+    if place.target.handler is None:
+        return None
+    values = variables_of(place)
+    if values.keys() == {IDENTIFIER}:
+        return (yield from dispatch_actor(site, place.target.handler, place.identifier, cursor))
+    return (yield from dispatch_actor(site, place.target.handler, **values, cursor=cursor))
+
+
+def variables_of(place: RouteMatch) -> dict[str, str]:
+    """Return the values of the variables of a collection's route, without the name of a page."""
+    return {name: value for name, value in place.values.items() if name != PAGE_NAME}
 
 
 def actor_view(site: Site, route: RouteMatch) -> Op[View | None]:

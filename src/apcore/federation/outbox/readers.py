@@ -11,7 +11,7 @@ from typing import Final
 
 from apcore.collections import PageItems, contains
 from apcore.effects import Op
-from apcore.federation.actors.profiles import dispatch_actor
+from apcore.federation.actors.profiles import dispatch_page
 from apcore.federation.outbox.edit import readers_of
 from apcore.federation.outbox.recipients import item_id
 from apcore.federation.outbox.records import ObjectRecord
@@ -53,14 +53,13 @@ def is_reader(site: Site, readers: Sequence[str], viewer: str) -> Op[bool]:
 
 def _has_member(site: Site, place: RouteMatch, actor: str) -> Op[bool]:
     """Return whether ``actor`` is in a collection of ours, or on the first pages of an application's collection."""
-    handler = place.target.handler
-    if handler is None:
+    if place.target.handler is None:
         uri = site.federation.places.uri(site.origin, "collection", place.target.name, **place.values)
         [is_member] = yield from contains(uri, (actor,))
         return is_member
     cursor: str | None = None
     for _ in range(AUDIENCE_PAGES_MAX):
-        page: PageItems | None = yield from dispatch_actor(site, handler, place.identifier, cursor)
+        page: PageItems | None = yield from dispatch_page(site, place, cursor)
         if page is None:
             return False
         if actor in map(item_id, page.items):

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from apcore.collections import PageItems, members_page
 from apcore.effects import Now, Op, Raised, gather
 from apcore.errors import ContractError, RequestError, Unavailable
-from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_actor, require_actor
+from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_page, require_actor
 from apcore.federation.domain_checks import read_suspensions
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.outbox.missing_inboxes import InboxOwner
@@ -140,10 +140,7 @@ def _find_members(site: Site, sending: Sending) -> Op[PlanStep]:
 def _find_dispatched(site: Site, sending: Sending, place: RouteMatch) -> Op[PlanStep]:
     """Find the recipients among the next items of an application's collection. Its pages may be longer than a step."""
     addresses, cursor, skip = sending.record.recipients, sending.record.cursor, sending.record.skip
-    handler = place.target.handler
-    page: PageItems | None = (
-        None if handler is None else (yield from dispatch_actor(site, handler, place.identifier, cursor))
-    )
+    page: PageItems | None = yield from dispatch_page(site, place, cursor)
     items = () if page is None else page.items
     uris = [(item_id(item), None) for item in items[skip : skip + sending.size]]
     recipients = yield from _find_recipients(site, sending, uris)

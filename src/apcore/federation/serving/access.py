@@ -29,18 +29,18 @@ fetched. An unsigned one cannot be told from others.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from attrs import field, frozen
 
 from apcore.effects import Op
 from apcore.errors import ApcoreError, Refused, RemoteError, Unavailable
-from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, dispatch_actor
+from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, dispatch_actor, variables_of
 from apcore.federation.domain_checks import check_hosts
 from apcore.federation.own_services import RequestSigner
 from apcore.federation.relations.stored import blocked_among
 from apcore.federation.request_signers import find_signer, signer_hosts
-from apcore.federation.routes import Registered, RouteMatch
+from apcore.federation.routes import IDENTIFIER, Registered, RouteMatch
 from apcore.federation.site import Site
 from apcore.http import Request, Url, parse_url
 from apcore.signatures import BadSignature, SignatureMissing, is_signed
@@ -50,6 +50,7 @@ __all__ = [
     "ObjectUnknown",
     "Visitor",
     "check_access",
+    "depends_on_viewer",
     "identify_visitor",
     "is_guarded",
     "predicates",
@@ -66,6 +67,8 @@ _HIDDEN_BY_A_BLOCK: Final = _KINDS_OF_AN_ACTOR - {"actor"}
 
 _VISITOR: Final = "visitor"
 """The name of the visitor in `Site.memo`."""
+_IS_ASKED: Final = "is_viewer_asked"
+"""The name in `Site.memo` of the mark that a handler of the application asked for the signer."""
 
 
 class ObjectUnknown(ResourceUnknown):
@@ -121,7 +124,8 @@ def is_guarded(site: Site, route: RouteMatch) -> bool:
 
 def predicates(site: Site, route: RouteMatch) -> list[Registered]:
     """Return the predicates that must all agree: the actor's, and the resource's own."""
-    actor_predicate = site.federation.actor_authorize if route.target.kind in _KINDS_OF_AN_ACTOR else None
+    is_of_actor = route.target.kind in _KINDS_OF_AN_ACTOR and route.identifier is not None
+    actor_predicate = site.federation.actor_authorize if is_of_actor else None
     unique_predicates = dict.fromkeys((actor_predicate, route.target.authorize))
     return [predicate for predicate in unique_predicates if predicate is not None]
 
@@ -160,11 +164,17 @@ def signer_of_request(site: Site) -> Op[RequestSigner | None]:
     """
     if site.request is None:
         return None
+    site.memo[_IS_ASKED] = True
     try:
         visitor = yield from identify_visitor(site, site.request, parse_url(site.request.url))
     except Refused:
         return None
     return None if visitor.uri is None or visitor.key_id is None else RequestSigner(visitor.uri, visitor.key_id)
+
+
+def depends_on_viewer(site: Site) -> bool:
+    """Return whether a handler of the application has asked for the signer of the site's request."""
+    return _IS_ASKED in site.memo
 
 
 def _identify(site: Site, request: Request, url: Url) -> Op[Visitor]:
@@ -189,14 +199,20 @@ def check_access(site: Site, request: Request, route: RouteMatch, url: Url) -> O
     Raises:
         RemoteError, Unavailable: This client may not see it. The peer gets the same answer if it does not exist.
     """
-    visitor = yield from identify_visitor(site, request, url)
-    if visitor.uri is None and site.federation.authorized_fetch == "required":
+    asked = predicates(site, route)
+    is_signed_only = site.federation.authorized_fetch == "required"
+    is_needed = is_signed_only or any(predicate.takes_viewer for predicate in asked)
+    visitor = (yield from identify_visitor(site, request, url)) if is_needed else Visitor()
+    if visitor.uri is None and is_signed_only:
         raise visitor.missing
     # The predicates run before the resource is looked up, so a refusal cannot tell whether it exists.
-    for predicate in predicates(site, route):
+    for predicate in asked:
         if not (yield from _agrees(site, route, predicate, visitor.uri)):
+            visitor = yield from identify_visitor(site, request, url)
             hidden = f"a predicate hides {route.target.kind} {dict(route.values)} from {visitor.uri}"
             raise visitor.unknown(resource_unknown(route, hidden))
+    known_visitor: Visitor = site.memo.get(_VISITOR, visitor)
+    visitor = known_visitor
     if visitor.uri is not None and route.identifier is not None and route.target.kind in _HIDDEN_BY_A_BLOCK:
         owner = site.actor_uri(route.identifier)
         if (yield from blocked_among(owner, (visitor.uri,))):
@@ -205,6 +221,10 @@ def check_access(site: Site, request: Request, route: RouteMatch, url: Url) -> O
 
 
 def _agrees(site: Site, route: RouteMatch, predicate: Registered, viewer: str | None) -> Op[bool]:
-    if route.target.kind == "object":
-        return bool((yield from dispatch_actor(site, predicate, **route.values, viewer=viewer)))
-    return bool((yield from dispatch_actor(site, predicate, route.identifier, viewer)))
+    values = variables_of(route)
+    is_of_collection = route.target.kind in {"collection", "page"} and predicate is route.target.authorize
+    if route.target.kind == "object" or (is_of_collection and values.keys() != {IDENTIFIER}):
+        values_by_name: dict[str, Any] = values | ({"viewer": viewer} if predicate.takes_viewer else {})
+        return bool((yield from dispatch_actor(site, predicate, **values_by_name)))
+    viewers = (viewer,) if predicate.takes_viewer else ()
+    return bool((yield from dispatch_actor(site, predicate, route.identifier, *viewers)))

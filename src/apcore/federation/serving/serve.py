@@ -32,6 +32,7 @@ from apcore.federation.serving.access import (
     CollectionUnknown,
     Visitor,
     check_access,
+    depends_on_viewer,
     identify_visitor,
     is_guarded,
     refuse_suspended,
@@ -151,7 +152,7 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
     except ResourceUnknown as error:
         unknown = resource_unknown(route, str(error))
         raise unknown if visitor is None else visitor.unknown(unknown) from error
-    return evolve(resource, private=resource.private or guarded)
+    return evolve(resource, private=resource.private or guarded or depends_on_viewer(site))
 
 
 def document_at(site: Site, route: RouteMatch, url: Url) -> Op[Resource]:
