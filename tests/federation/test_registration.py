@@ -129,7 +129,11 @@ class _NotAFunction:
         mistake(
             lambda f: f.collection("outbox", "/o/{identifier}"), "belongs to the actor", "managed-collection-with-path"
         ),
-        mistake(lambda f: f.collection("x", "/inbox")(lambda ctx, i, c: None), "context and cursor by name", "collection-variables"),
+        mistake(
+            lambda f: f.collection("x", "/inbox")(lambda ctx, i, c: None),
+            "context and cursor by name",
+            "collection-variables",
+        ),
         mistake(
             lambda f: f.object(Note, "/notes/{id}")(lambda ctx, key: None), "context and id by name", "object-arguments"
         ),
