@@ -202,7 +202,7 @@ def test_items_are_embedded_or_linked_by_policy():
     assert set(site.json(f"{ALICE}/ids")["orderedItems"]) == {public, private, f"{BOB}/notes/1"}
     embedded, *linked = sorted(site.json(f"{ALICE}/pins")["orderedItems"], key=lambda item: isinstance(item, str))
     assert (embedded["id"], embedded["content"]) == (public, "public")
-    assert set(linked) == {private, f"{BOB}/notes/1"}  # what is not public is never embedded
+    assert set(linked) == {private, f"{BOB}/notes/1"}  # only public objects are embedded
     assert site.json(f"{ALICE}/views")["orderedItems"] == [f"{ALICE}/1", f"{ALICE}/2"]
 
 

@@ -84,7 +84,8 @@ def registered_names() -> set[str]:
         member = inspect.getattr_static(Federation, name)
         function = member.fget if isinstance(member, property) else member
         if not name.startswith("_") and inspect.isfunction(function):
-            is_registration = "self._check_open(" in inspect.getsource(function)
+            source = inspect.getsource(function)
+            is_registration = "self._check_open(" in source or "self._hook(" in source
             names |= {name} if is_registration else set()
     return names
 

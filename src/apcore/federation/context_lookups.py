@@ -72,8 +72,8 @@ class LookUpMethods(AddressMethods):
     ) -> Op[Traversal]:
         """Read a collection of another server page by page, newest items first in most cases.
 
-        Our actor ``by`` signs the requests, or else the instance actor. With ``since``, only newer items are read: those
-        before a known id, or those published at or after a date.
+        Our actor ``by`` signs the requests, or else the instance actor. With ``since``, only newer items are read:
+        those before a known id, or those published at or after a date.
 
         Raises:
             ContractError: The collection is our own. Read it with `members`, or with your own handler.

@@ -21,7 +21,6 @@ from apcore.errors import QueueUnavailable, StoreUnavailable, Unavailable
 from apcore.federation.origins import Origins
 from apcore.federation.reconcile import reconcile
 from apcore.federation.slots import Job, Slots, WorkerPolicy
-from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back
 from apcore.node.binding import IDLE_PAUSE_S, IDLE_WAIT_S, WAIT_S, BackOff, Pace
 from apcore.ports import AsyncNursery, LeasedMessage
@@ -56,6 +55,11 @@ class HandlingNode(Protocol):
     @property
     def lanes(self) -> Mapping[str, tuple[str, ...]]:
         """The lanes that the worker leases from, by kind."""
+        ...
+
+    @property
+    def served_kinds(self) -> tuple[str, ...]:
+        """The kinds of work that the worker does."""
         ...
 
     @property
@@ -165,8 +169,8 @@ class AsyncWorker:
             return 0
         count = 0
         self._turn += 1
-        for number in range(len(KINDS)):
-            kind = KINDS[(self._turn + number) % len(KINDS)]
+        for number in range(len(self._node.served_kinds)):
+            kind = self._node.served_kinds[(self._turn + number) % len(self._node.served_kinds)]
             limit = min(self._slots.free(kind, self._now_s()), _BATCH)
             if not limit or (kind in self._dry and (self._is_watching or not self._slots.is_empty)):
                 continue
@@ -202,12 +206,12 @@ class AsyncWorker:
         if self._is_calm():
             await self._signal.wait(timeout_s=WAIT_S)
             return
-        dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
+        dry = [kind for kind in self._node.served_kinds if kind in self._dry and self._slots.free(kind, now_s)]
         # A worker that ends when idle does not watch: the watch would outlast the work, and the end waits for it.
         if dry and not self._is_watching and not self._until_idle:
             self._is_watching = True
             self._start_task(nursery, partial(self._watch, dry))
-        if len(dry) < len(KINDS):
+        if len(dry) < len(self._node.served_kinds):
             pause_s = min(WAIT_S, self._slots.change_s(now_s) + 0.001)
         else:
             pause_s = IDLE_PAUSE_S if self._slots.is_empty and self._is_watching else WAIT_S
@@ -219,7 +223,9 @@ class AsyncWorker:
             all_lanes = [lane for kind in kinds for lane in self._node.lanes[kind]]
             lanes = self._slots.open_lanes(all_lanes, self._now_s())
             # While nothing is running, no other kind can run dry, so the next message of any kind ends the watch.
-            is_idle = self._slots.is_empty and len(kinds) == len(KINDS) and len(lanes) == len(all_lanes)
+            is_idle = (
+                self._slots.is_empty and len(kinds) == len(self._node.served_kinds) and len(lanes) == len(all_lanes)
+            )
             await self._queue.wait(lanes, timeout_s=IDLE_WAIT_S if is_idle else WAIT_S)
         except Exception as error:
             self._take_failure(error)

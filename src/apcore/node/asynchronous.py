@@ -37,7 +37,9 @@ from apcore.node.async_worker import AsyncWorker
 from apcore.node.binding import NO_JOB, PREPARE_KEY, AsyncFactory, AsyncNodeOptions, Bound, Data, Factory
 from apcore.node.host_transactions import async_driver_connection
 from apcore.node.methods import NodeMethods, NodeOperations
+from apcore.node.namespaces import in_namespace
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
+from apcore.node.queue_routing import ALL_WORK, QueuesLike, WorkKind, routed_queue
 from apcore.node.single_message import AsyncSingleMessageQueue, lease_of
 from apcore.ports import (
     AsyncKvStore,
@@ -95,7 +97,9 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
         store: KvStore | AsyncKvStore | str = "memory:",
         *,
         data: Any = None,
-        queue: MessageQueue | AsyncMessageQueue | None = None,
+        queue: MessageQueue | AsyncMessageQueue | QueuesLike | None = None,
+        namespace: str | None = None,
+        works: Sequence[WorkKind] = ALL_WORK,
         transport: Transport | AsyncTransport | None = None,
         signer: Signer | AsyncSigner | str | None = None,
         runtime: AsyncRuntime | Literal["asyncio", "trio"] | None = None,
@@ -107,9 +111,9 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
         handler_limit_s: float = HANDLER_LIMIT_S,
         lease_s: float = LEASE_S,
     ) -> None:
-        self._store = open_store(store) if isinstance(store, str) else store
+        self._store = in_namespace(open_store(store) if isinstance(store, str) else store, namespace)
         worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
-        self._queue = queue_of(self._store) if queue is None else queue
+        self._queue = queue_of(self._store) if queue is None else routed_queue(queue, namespace)
         super().__init__(
             federation,
             origin,
@@ -121,6 +125,7 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
             has_data=data is not None,
             worker=worker,
             handle_host=handle_host,
+            works=works,
         )
         self._data: Any = data
         self._takes_job: Final = takes_job(data)

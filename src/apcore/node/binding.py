@@ -37,6 +37,7 @@ from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.federation.wake_ups import KINDS, lanes_for
 from apcore.http import AddressPolicy, Origin, Request, parse_url
+from apcore.node.queue_routing import QueuesLike, WorkKind, check_kinds
 from apcore.ports import (
     AsyncKvStore,
     AsyncMessageQueue,
@@ -116,8 +117,24 @@ NO_JOB: Final = Job()
 class NodeOptions(TypedDict, total=False):
     """The options of a `Node`: ports and limits in place of the defaults."""
 
-    queue: MessageQueue
-    """The queue, if it is not the store itself."""
+    queue: MessageQueue | QueuesLike
+    """The queue, if it is not the store itself.
+
+    Or a mapping with a queue for each of ``inbox``, ``fanout`` and ``deliver``. The work of ``refresh`` and ``poll``
+    waits in that of ``inbox``, unless the mapping has others.
+    """
+    namespace: str
+    """The part of the store and the queue that this node uses, so that several federations share them.
+
+    It has up to 63 characters of ``a-z``, ``0-9``, ``.``, ``_`` and ``-``. Nodes see nothing of other namespaces, and
+    a node without one sees nothing of those with one. Give all processes of a server the same namespace: with another
+    one, it starts empty.
+    """
+    works: Sequence[WorkKind]
+    """The kinds of work that `Node.work` does: ``inbox``, ``fanout``, ``deliver``, ``refresh``, ``poll``.
+
+    The default is all of them.
+    """
     transport: Transport
     signer: Signer | str
     """The owner of the private keys, or its URL: ``store:`` (the default) or ``file:///path/of/keys``."""
@@ -149,7 +166,12 @@ class NodeOptions(TypedDict, total=False):
 class AsyncNodeOptions(TypedDict, total=False):
     """The options of an `AsyncNode`: ports and limits in place of the defaults. Blocking ports are fine."""
 
-    queue: MessageQueue | AsyncMessageQueue
+    queue: MessageQueue | AsyncMessageQueue | QueuesLike
+    """See `NodeOptions.queue`."""
+    namespace: str
+    """See `NodeOptions.namespace`."""
+    works: Sequence[WorkKind]
+    """See `NodeOptions.works`."""
     transport: Transport | AsyncTransport
     signer: Signer | AsyncSigner | str
     runtime: AsyncRuntime | Literal["asyncio", "trio"]
@@ -186,6 +208,7 @@ class Bound(Generic[Data]):
         has_queue: bool,
         has_data: bool,
         worker: WorkerPolicy,
+        works: Sequence[WorkKind],
         handle_host: HandleHosts = None,
     ) -> None:
         if not isinstance(federation, Federation):
@@ -210,6 +233,7 @@ class Bound(Generic[Data]):
         if not blocking and worker.slots == 0:
             raise ConfigurationError("an AsyncNode needs slots of at least 1, not 0: it handles messages side by side")
         self.worker_policy: Final = worker
+        self.served_kinds: Final = check_kinds(works)
         # A function that decides about origins cannot list them, so such a node leases from all lanes.
         listed = None if self.origins.allows is not None or not self.origins.listed else self.origins.listed
         self.lanes: Final[dict[str, tuple[str, ...]]] = {kind: lanes_for(kind, listed) for kind in KINDS}
@@ -229,6 +253,11 @@ class Bound(Generic[Data]):
         when its leases end (`NodeOptions.lease_s`, 90 s by default).
         """
         self._stopped = True
+
+    @property
+    def served_lanes(self) -> tuple[str, ...]:
+        """The lanes that workers of this node lease from."""
+        return tuple(lane for kind in self.served_kinds for lane in self.lanes[kind])
 
     @property
     def all_lanes(self) -> tuple[str, ...]:

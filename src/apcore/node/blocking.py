@@ -33,7 +33,9 @@ from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, Response
 from apcore.node.binding import NO_JOB, PREPARE_KEY, Bound, Data, Factory, NodeOptions
 from apcore.node.host_transactions import driver_connection
 from apcore.node.methods import NodeMethods, NodeOperations
+from apcore.node.namespaces import in_namespace
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
+from apcore.node.queue_routing import ALL_WORK, QueuesLike, WorkKind, routed_queue
 from apcore.node.single_message import SingleMessageQueue, lease_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
 from apcore.ports import Enlistable, KvStore, LeasedMessage, Message, MessageQueue, Runtime, Signer, Transport
@@ -83,7 +85,9 @@ class Node(BlockingVariant, NodeMethods, Bound[Data]):
         store: KvStore | str = "memory:",
         *,
         data: Any = None,
-        queue: MessageQueue | None = None,
+        queue: MessageQueue | QueuesLike | None = None,
+        namespace: str | None = None,
+        works: Sequence[WorkKind] = ALL_WORK,
         transport: Transport | None = None,
         signer: Signer | str | None = None,
         runtime: Runtime | None = None,
@@ -96,19 +100,21 @@ class Node(BlockingVariant, NodeMethods, Bound[Data]):
         lease_s: float = LEASE_S,
     ) -> None:
         opened_store = open_store(store) if isinstance(store, str) else store
+        part: KvStore = in_namespace(opened_store, namespace)
         worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
-        queue = queue_of(opened_store) if queue is None else queue
+        own_queue: MessageQueue | None = queue_of(part) if queue is None else routed_queue(queue, namespace)
         super().__init__(
             federation,
             origin,
             addresses,
             fetching=fetching,
             blocking=True,
-            store=opened_store,
-            has_queue=queue is not None,
+            store=part,
+            has_queue=own_queue is not None,
             has_data=data is not None,
             worker=worker,
             handle_host=handle_host,
+            works=works,
         )
         self._data: Any = data
         self._takes_job: Final = takes_job(data)
@@ -120,12 +126,10 @@ class Node(BlockingVariant, NodeMethods, Bound[Data]):
             _ = self._opened.callback(transport.close)
         self.ports: Final = Ports(
             runtime=cast("Runtime", entry_point("apcore.runtimes", "blocking")()) if runtime is None else runtime,
-            store=opened_store,
-            queue=queue,
+            store=part,
+            queue=own_queue,
             transport=transport,
-            signer=open_signer(signer or "store:", opened_store)
-            if signer is None or isinstance(signer, str)
-            else signer,
+            signer=open_signer(signer or "store:", part) if signer is None or isinstance(signer, str) else signer,
             observer=observer,
             outbound=self.outbound_refusal,
         )

@@ -24,7 +24,6 @@ from apcore.errors import QueueUnavailable, StoreUnavailable, Unavailable
 from apcore.federation.origins import Origins
 from apcore.federation.reconcile import reconcile
 from apcore.federation.slots import Job, Slots, WorkerPolicy
-from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back
 from apcore.node.binding import IDLE_PAUSE_S, IDLE_WAIT_S, WAIT_S, BackOff, Pace
 from apcore.ports import Crew, LeasedMessage
@@ -63,7 +62,12 @@ class HandlingNode(Protocol):
         ...
 
     @property
-    def all_lanes(self) -> tuple[str, ...]:
+    def served_kinds(self) -> tuple[str, ...]:
+        """The kinds of work that the worker does."""
+        ...
+
+    @property
+    def served_lanes(self) -> tuple[str, ...]:
         """The lanes that the worker leases from."""
         ...
 
@@ -180,8 +184,8 @@ class ThreadWorker:
             return 0
         count = 0
         self._turn += 1
-        for number in range(len(KINDS)):
-            kind = KINDS[(self._turn + number) % len(KINDS)]
+        for number in range(len(self._node.served_kinds)):
+            kind = self._node.served_kinds[(self._turn + number) % len(self._node.served_kinds)]
             limit = min(self._slots.free(kind, self._now_s()), _BATCH)
             if not limit or (kind in self._dry and (self._is_watching or not self._slots.is_empty)):
                 continue
@@ -226,22 +230,27 @@ class ThreadWorker:
         if self._is_calm():
             self._run_reports(min(WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
             return
-        dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
-        if len(dry) == len(KINDS) and self._slots.is_empty and not self._is_reconciling and not self._is_watching:
+        dry = [kind for kind in self._node.served_kinds if kind in self._dry and self._slots.free(kind, now_s)]
+        if (
+            len(dry) == len(self._node.served_kinds)
+            and self._slots.is_empty
+            and not self._is_reconciling
+            and not self._is_watching
+        ):
             # No message is running, so no thread can report anything: wait for the queue in this thread.
-            self._wait_idle(self._slots.open_lanes(self._node.all_lanes, now_s), now_s)
+            self._wait_idle(self._slots.open_lanes(self._node.served_lanes, now_s), now_s)
             self._dry.clear()
             return
         # A worker that ends when idle does not watch: the watch would outlast the work, and the end waits for it.
         if dry and not self._is_watching and not self._until_idle:
             lanes = [lane for kind in dry for lane in self._slots.open_lanes(self._node.lanes[kind], now_s)]
             self._is_watching = self._try_start(partial(self._watch, dry, lanes))
-        pause_s = WAIT_S if len(dry) == len(KINDS) else self._slots.change_s(now_s) + 0.001
+        pause_s = WAIT_S if len(dry) == len(self._node.served_kinds) else self._slots.change_s(now_s) + 0.001
         self._run_reports(min(pause_s, WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
 
     def _wait_idle(self, lanes: Sequence[str], began_s: float) -> None:
         """Wait until the queue reports that a message may be due, and look at times whether the work must end."""
-        ends_s = began_s + (IDLE_WAIT_S if len(lanes) == len(self._node.all_lanes) else WAIT_S)
+        ends_s = began_s + (IDLE_WAIT_S if len(lanes) == len(self._node.served_lanes) else WAIT_S)
         while not self._node.is_stopped and (now_s := self._now_s()) < ends_s and not self._pace.is_over(now_s):
             self._queue.wait(lanes, timeout_s=IDLE_PAUSE_S)
             if self._now_s() - now_s < IDLE_PAUSE_S:  # it ended early: a message may be due
@@ -403,7 +412,7 @@ class SequentialWorker:
                 try:
                     leased = self._lease(turn)
                     if not leased and not self._until_idle:
-                        self._queue.wait(self._node.all_lanes, timeout_s=WAIT_S)
+                        self._queue.wait(self._node.served_lanes, timeout_s=WAIT_S)
                 except (StoreUnavailable, QueueUnavailable) as error:
                     if not self._goes_on:
                         raise
@@ -421,7 +430,9 @@ class SequentialWorker:
     def _lease(self, turn: int) -> Sequence[LeasedMessage]:
         if self._pace.is_due(self._now_s()):
             _ = self._node.run(reconcile(self._node.origins.has))
-        kinds = (*KINDS[turn % len(KINDS) :], *KINDS[: turn % len(KINDS)])
+        served_kinds = self._node.served_kinds
+        first = turn % len(served_kinds)
+        kinds = (*served_kinds[first:], *served_kinds[:first])
         lanes = [lane for kind in kinds for lane in self._node.lanes[kind]]
         leases = self._node.run(lease_lanes(lanes, limit=_SEQUENTIAL_BATCH, lease_s=self._lease_s))
         self._back_off.end()

@@ -1,0 +1,266 @@
+"""Check the options of federations and nodes: namespaces, queues of their own, and the work of a worker."""
+
+import asyncio
+import random
+import sqlite3
+
+import pytest
+
+from apcore import AsyncNode, Federation, Node
+from apcore.adapters.memory import MemoryStore
+from apcore.adapters.sqlite import SqliteStore
+from apcore.errors import ConfigurationError
+from apcore.http import Request, Response
+from apcore.testing.keys import ReusedKeys
+from apcore.testing.peer import PeerNetwork
+from apcore.vocab import Create, Like, Note, Person
+
+A, B = "https://a.example", "https://b.example"
+BOB = "https://remote.example/users/bob"
+
+
+class Post:
+    """A network that accepts every delivery, and records the software that sent it and its actor."""
+
+    checks_addresses = "enforced"
+    never_waits = True
+
+    def __init__(self, network):
+        self.deliveries = []
+        self._network = network
+
+    def send(self, request, /):
+        if request.method == "GET":
+            return self._network.send(request)
+        self.deliveries.append((request.headers.get("user-agent"), request.headers.get("signature")))
+        return Response(202)
+
+    def close(self):
+        """Do nothing: there is no connection."""
+
+
+class Server:
+    """A federation that counts the activities that its listener and its peers get, and makes nodes."""
+
+    def __init__(self, name, post):
+        self.name, self.received, self.post = name, [], post
+        self.federation = Federation(software=f"{name}/1.0")
+        self.federation.actor("/users/{identifier}")(
+            lambda ctx, identifier: Person(preferred_username=identifier) if identifier == "alice" else None
+        )
+        self.federation.on(Create)(lambda ctx, create: self.received.append(create.document.id))
+
+    def node(self, origin, store, make_node=Node, **options):
+        arguments = {"transport": self.post, "signer": ReusedKeys(), "namespace": self.name} | options
+        return make_node(self.federation, origin, store, **arguments)
+
+
+def open_stores(kind, path):
+    """Return a store, and the queue beside it if it has one of its own."""
+    match kind:
+        case "memory":
+            return MemoryStore(), None
+        case "sqlite":
+            return SqliteStore(path / "s.db"), None
+        case _:
+            return SqliteStore(path / "s.db"), MemoryStore()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "sqlite-and-a-queue"])
+@pytest.mark.parametrize("second_origin", [B, A], ids=["two-origins", "one-origin"])
+def test_no_message_crosses_between_two_namespaces(kind, second_origin, tmp_path):
+    """Two federations share one store, with one worker for each, and 2,000 mixed activities wait for them."""
+    network = PeerNetwork()
+    bob = network.peer(BOB)
+    store, queue = open_stores(kind, tmp_path)
+    options = {} if queue is None else {"queue": queue}
+    servers = [Server("red", Post(network)), Server("blue", Post(network))]
+    nodes = [server.node(origin, store, **options) for server, origin in zip(servers, (A, second_origin), strict=True)]
+    expected = [[], []]
+    sent = [0, 0]
+    count = 200 if queue is not None or second_origin == B else 2000
+    generator = random.Random(1)
+    for number in range(count):
+        which = generator.randrange(2)
+        node, origin = nodes[which], (A, second_origin)[which]
+        if generator.random() < 0.5:
+            note = {"id": f"{BOB}/notes/{number}", "type": "Note", "attributedTo": BOB}
+            create = bob.activity("Create", object=note, to=[f"{origin}/users/alice"])
+            assert bob.deliver(node, create, to="alice").status == 202
+            expected[which].append(create["id"])
+        else:
+            node.send(Like(object=f"{BOB}/notes/{number}"), by="alice", to=BOB)
+            sent[which] += 1
+    for node in nodes:
+        node.work(until_idle=True)
+    for server, ids, sent_count in zip(servers, expected, sent, strict=True):
+        assert sorted(server.received) == sorted(ids)
+        assert len(server.post.deliveries) == sent_count
+        assert {agent.partition("/")[0] for agent, _ in server.post.deliveries} == {server.name}
+    assert nodes[0].work(until_idle=True) == nodes[1].work(until_idle=True) == 0
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_worker_on_an_event_loop_takes_nothing_of_another_namespace(kind, tmp_path):
+    async def handle():
+        network = PeerNetwork()
+        network.peer(BOB)
+        store, _ = open_stores(kind, tmp_path)
+        servers = [Server("red", Post(network)), Server("blue", Post(network))]
+        nodes = [server.node(A, store, AsyncNode) for server in servers]
+        for number in range(20):
+            await nodes[0].send(Like(object=f"{BOB}/notes/{number}"), by="alice", to=BOB)
+        assert await nodes[1].work(until_idle=True) == 0
+        await nodes[0].work(until_idle=True)
+        return [len(server.post.deliveries) for server in servers]
+
+    assert asyncio.run(handle()) == [20, 0]
+
+
+def test_records_of_a_namespace_are_invisible_to_others_and_to_none():
+    store = MemoryStore()
+    network = PeerNetwork()
+    red, blue = Server("red", network), Server("blue", network)
+    followers = f"{A}/users/alice/followers"
+    with red.node(A, store) as node, blue.node(A, store) as other, red.node(A, store, namespace=None) as plain:
+        node.append(followers, BOB)
+        node.publish(Note(content="x"), by="alice")
+        assert [one.count(followers) for one in (node, other, plain)] == [1, 0, 0]
+        outbox = f"{A}/users/alice/outbox"
+        assert [one.count(outbox) for one in (node, other, plain)] == [1, 0, 0]
+        assert [len(one.members(outbox).items) for one in (node, other, plain)] == [1, 0, 0]
+    assert {entry.key[:2] for entry in store.scan((), limit=1000)} == {("ns", "red")}
+
+
+def test_namespace_takes_part_in_a_transaction_of_the_application(tmp_path):
+    path = tmp_path / "s.db"
+    server = Server("red", PeerNetwork())
+    with server.node(A, SqliteStore(path)) as node:
+        assert node.count("x") == 0
+        connection = sqlite3.connect(path, isolation_level=None)
+        for end, count in (("ROLLBACK", 0), ("COMMIT", 1)):
+            connection.execute("BEGIN IMMEDIATE")
+            with node.enlist(connection) as enlisted:
+                enlisted.append(f"{A}/gems", BOB)
+            connection.execute(end)
+            assert node.count(f"{A}/gems") == count
+        connection.close()
+
+
+def test_node_with_a_memory_store_cannot_enlist_in_a_namespace():
+    server = Server("red", PeerNetwork())
+    with (
+        server.node(A, MemoryStore()) as node,
+        pytest.raises(ConfigurationError, match="cannot take part"),
+        node.enlist(object()),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("namespace", ["", "Red", "red~blue", "ré", "-x", "a" * 64, 7])
+@pytest.mark.parametrize("make_node", [Node, AsyncNode])
+def test_malformed_namespace_is_refused(namespace, make_node):
+    with pytest.raises(ConfigurationError, match="a namespace has 1 to 63 characters"):
+        make_node(Federation(), None, MemoryStore(), namespace=namespace)
+
+
+# --- queues and workers ---------------------------------------------------------------------------------------------
+
+
+KINDS = ("inbox", "fanout", "deliver")
+
+
+@pytest.mark.parametrize("namespace", [None, "red"])
+def test_each_kind_of_work_may_have_a_queue_of_its_own(namespace):
+    network = PeerNetwork()
+    bob = network.peer(BOB)
+    server = Server("red", Post(network))
+    queues = {kind: MemoryStore() for kind in KINDS}
+    node = server.node(A, MemoryStore(), queue=queues, namespace=namespace)
+    node.send(Like(object=f"{BOB}/notes/1"), by="alice", to=BOB)
+    note = {"id": f"{BOB}/notes/1", "type": "Note", "attributedTo": BOB}
+    bob.deliver(node, bob.activity("Create", object=note), to="alice")
+    waiting = {kind: _waiting(queue, node, kind, namespace) for kind, queue in queues.items()}
+    assert waiting == {"inbox": 1, "fanout": 1, "deliver": 0}
+    node.work(until_idle=True)
+    assert (len(server.received), len(server.post.deliveries)) == (1, 1)
+    assert {kind: _waiting(queue, node, kind, namespace) for kind, queue in queues.items()} == dict.fromkeys(KINDS, 0)
+
+
+def _waiting(queue, node, kind, namespace):
+    lanes = [lane if namespace is None else f"{namespace}~{lane}" for lane in node.lanes[kind]]
+    return queue.depth(lanes).ready
+
+
+def test_each_kind_of_work_may_have_a_queue_of_its_own_on_an_event_loop():
+    async def deliver():
+        network = PeerNetwork()
+        network.peer(BOB)
+        server = Server("red", Post(network))
+        async with server.node(A, MemoryStore(), AsyncNode, queue={kind: MemoryStore() for kind in KINDS}) as node:
+            await node.send(Like(object=f"{BOB}/notes/1"), by="alice", to=BOB)
+            await node.work(until_idle=True)
+        return len(server.post.deliveries)
+
+    assert asyncio.run(deliver()) == 1
+
+
+@pytest.mark.parametrize("queues", [{}, {"inbox": MemoryStore()}, dict.fromkeys((*KINDS, "x"), MemoryStore())])
+def test_incomplete_mapping_of_queues_is_refused(queues):
+    with pytest.raises(ConfigurationError, match="a queue for each of inbox, fanout, deliver"):
+        Node(Federation(), None, MemoryStore(), queue=queues)
+
+
+def test_worker_serves_the_kinds_of_work_that_it_is_given():
+    network = PeerNetwork()
+    bob = network.peer(BOB)
+    store, post = MemoryStore(), Post(network)
+    servers = {kind: Server("red", post) for kind in KINDS}
+    nodes = {kind: server.node(A, store, works=[kind]) for kind, server in servers.items()}
+    nodes["inbox"].send(Like(object=f"{BOB}/notes/1"), by="alice", to=BOB)
+    note = {"id": f"{BOB}/notes/1", "type": "Note", "attributedTo": BOB}
+    bob.deliver(nodes["deliver"], bob.activity("Create", object=note), to="alice")
+    assert nodes["deliver"].work(until_idle=True) == 0
+    assert nodes["fanout"].work(until_idle=True) == 1
+    assert post.deliveries == []
+    assert nodes["deliver"].work(until_idle=True) > 0
+    assert len(post.deliveries) == 1
+    assert [len(server.received) for server in servers.values()] == [0, 0, 0]
+    assert nodes["inbox"].work(until_idle=True) == 1
+    assert len(servers["inbox"].received) == 1
+
+
+def test_sequential_worker_serves_the_kinds_of_work_that_it_is_given():
+    network = PeerNetwork()
+    network.peer(BOB)
+    server = Server("red", Post(network))
+    with server.node(A, MemoryStore(), works=["fanout"], slots=0) as node:
+        node.send(Like(object=f"{BOB}/notes/1"), by="alice", to=BOB)
+        assert node.work(until_idle=True) == 1
+        assert server.post.deliveries == []
+
+
+def test_async_worker_serves_the_kinds_of_work_that_it_is_given():
+    async def plan():
+        network = PeerNetwork()
+        network.peer(BOB)
+        server = Server("red", Post(network))
+        async with server.node(A, MemoryStore(), AsyncNode, works=["fanout"]) as node:
+            await node.send(Like(object=f"{BOB}/notes/1"), by="alice", to=BOB)
+            count = await node.work(until_idle=True)
+        return count, server.post.deliveries
+
+    assert asyncio.run(plan()) == (1, [])
+
+
+@pytest.mark.parametrize("works", [[], ["inboxes"], "inbox"])
+def test_unknown_kind_of_work_is_refused(works):
+    with pytest.raises(ConfigurationError, match="works takes some of inbox, fanout, deliver"):
+        Node(Federation(), None, MemoryStore(), works=works)
+
+
+def test_request_is_answered_in_a_namespace():
+    server = Server("red", PeerNetwork())
+    with server.node(A, MemoryStore()) as node:
+        uri = node.publish(Note(content="x"), by="alice")
+        assert node.handle(Request("GET", uri)).status == 200
