@@ -119,7 +119,7 @@ def test_signature_of_a_method_names_its_result():
     assert inspect.signature(OpContext.lookup).return_annotation == "Op[LookupResult]"
 
 
-# --- the effects of the members --------------------------------------------------------------------------------------------
+# --- the effects of the members -------------------------------------------------------------------------------------
 
 
 class Site:
