@@ -29,8 +29,8 @@ One `Get` and two `Now` are for the copy of the delivered object that is kept (`
 """
 STEP = 20
 STEP_EFFECTS_MAX = 64
-"""The effects of a step with that many deliveries to one server: 3.2 for each, its signature and its request included."""
-POST_CALLS_MAX = {"shared": 475, "actor": 540}
+"""The effects of such a step, all deliveries to one server: 3.2 for each, its signature and its request included."""
+POST_CALLS_MAX = {"shared": 490, "actor": 560}
 """The most Python calls of such a POST, those of the memory store included."""
 
 

@@ -7,7 +7,6 @@ place of the registration.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Generic
 
@@ -23,19 +22,14 @@ __all__ = ["REGISTRATIONS", "Router", "repeat_registrations"]
 Data = TypeVar("Data", default=None)
 
 
-def _registers(member: object) -> bool:
-    """Return whether a member of a `Federation` registers something. Then it checks that registration is open."""
-    function = member.fget if isinstance(member, property) else member
-    codes = [function.__code__] if inspect.isfunction(function) else []
-    for code in codes:
-        codes += [constant for constant in code.co_consts if inspect.iscode(constant)]
-    return any("_check_open" in code.co_names for code in codes)
-
-
 REGISTRATIONS: Final = frozenset(
-    name
-    for name in dir(ListenerRegistration)
-    if not name.startswith("_") and _registers(inspect.getattr_static(ListenerRegistration, name))
+    {
+        *("actor", "actor_path", "object", "collection", "managed_collection", "relay"),
+        *("handle", "profile", "resource", "link", "links"),
+        *("on", "on_error", "side_effect", "switch_off"),
+        *("on_delivery_failed", "on_delivery_dead", "on_dead_letter", "on_unverified"),
+        *("follows", "blocks", "may_change", "authenticate_client", "on_document"),
+    }
 )
 """The members of a `Federation` that register something."""
 

@@ -66,7 +66,7 @@ class SendingMaterial:
         return [key for key in keys if key not in self._entries]
 
     def add_entries(self, keys: Sequence[StoreKey], entries: Sequence[Entry | None]) -> None:
-        """Take the entries of some `missing_keys`."""
+        """Add the entries of some `missing_keys`."""
         self._entries.update(zip(keys, entries, strict=True))
 
     def attempt(
