@@ -94,9 +94,9 @@ Think twice before you switch `undo`, `block` or `delete` off: an actor that lea
 gets posts that are for followers only. With `move` switched off, your listener gets every Move, and checks itself
 whether the target agrees (`apcore.remote.is_move_confirmed`).
 
-Published objects have the collections `likes`, `shares` and `replies`, and actors have `liked`. They list what is
-public, for everyone who may see the object. The [how-to](../howto/likes-and-replies.md) shows how you read them.
-Without its row, an object has no such collection.
+Published objects have the collections `likes`, `shares`, `replies` and `context`, and actors have `liked`. They list
+what is public, for everyone who may see the object. The [how-to](../howto/likes-and-replies.md) shows how you read
+them. Without its row, an object has no such collection.
 
 This page is generated from `apcore.federation.side_effect_rules`. The first matching row counts.
 """,

@@ -134,13 +134,14 @@ RECEIVED_RULES: Final = (
         Update,
         _OWN,
         "cached copies are fetched again before they are used. If the actor updates itself, its new inboxes are stored "
-        "with the follows. A reply that is no longer public leaves the list of `replies`",
+        "with the follows. A reply that is no longer public leaves the lists of `replies` and `context`",
     ),
     SideEffectRule(
         "delete",
         Delete,
         _OWN_OR_PERMITTED,
-        "cached copies are dropped. A reply leaves `replies`, and a quote of yours loses its stamp. If the actor "
+        "cached copies are dropped. A reply leaves `replies` and `context`, and a quote of yours loses its stamp. "
+        "If the actor "
         "deletes itself, its relations end, and nothing is delivered to it",
     ),
     SideEffectRule("lock", Lock, _OWN_OR_PERMITTED),
@@ -166,7 +167,12 @@ RECEIVED_RULES: Final = (
         "the vote is counted, once a voter, or once a voter for each option of `anyOf`",
         narrow=is_vote,
     ),
-    SideEffectRule("create", Create, f"{_VISIBLE}, as `inReplyTo`", "the reply is added to `replies` of the object"),
+    SideEffectRule(
+        "create",
+        Create,
+        f"{_VISIBLE}, as `inReplyTo`",
+        "the reply is added to `replies` of the object and to its `context`",
+    ),
     SideEffectRule(
         "like",
         Like,
@@ -238,13 +244,14 @@ SENT_RULES: Final = (
         "sent-update",
         Update,
         "a published object of the sender",
-        "the stored object and its Create are replaced. A reply that is no longer public leaves the list of `replies`",
+        "the stored object and its Create are replaced. A reply that is no longer public leaves the lists of `replies` "
+        "and `context`",
     ),
     SideEffectRule(
         "sent-delete",
         Delete,
         "a published object of the sender",
-        "a tombstone replaces the object, and its Create leaves the outbox. A reply leaves `replies`",
+        "a tombstone replaces the object, and its Create leaves the outbox. A reply leaves `replies` and `context`",
     ),
     SideEffectRule("sent-lock", Lock, _ANY),
     SideEffectRule("sent-add", Add, _SENT_COLLECTION, "the object is added to the collection"),
@@ -253,7 +260,7 @@ SENT_RULES: Final = (
         "sent-create",
         Create,
         "a published object of yours, as `inReplyTo`",
-        "the reply is added to `replies` of the object",
+        "the reply is added to `replies` of the object and to its `context`",
     ),
     SideEffectRule(
         "sent-like",
