@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from apcore.cli import exit_codes, main
+from apcore.cli.binding import bind_node, node_options
 
 SOURCE = """
 from apcore import Federation
@@ -54,6 +57,7 @@ def modules(tmp_path, monkeypatch):
         (["shown_federation:nothing", *AT], "is nothing, not a Federation, a Node,"),
         (["shown_federation:listens", *AT], "there are listeners (Create) but no actor"),
         (["shown_federation", "--origin", "social.example", "--store", "memory:"], "origin 'social.example'"),
+        (["shown_federation", *AT, "--handle-host", "https://example.com"], "is no host"),
         (["shown_federation", "--origin", "http://127.0.0.1:1", "--store", "memory:"], "use --allow-loopback"),
         (["shown_federation", "--origin", "https://a.example", "--store", "a.db"], "a store is named by a URL"),
         (["shown_federation", "--origin", "https://a.example", "--store", "parchment:x"], "no adapter 'parchment'"),
@@ -72,6 +76,26 @@ def test_wrong_target_or_options_are_refused_in_words(command, arguments, messag
 def test_work_until_idle_ends_when_nothing_is_due(target, capsys):
     assert main(["work", target, *LOOPBACK, "--until-idle"]) == exit_codes.DONE
     assert capsys.readouterr().out == "0 messages handled\n"
+
+
+@pytest.mark.usefixtures("modules")
+@pytest.mark.parametrize(
+    ("arguments", "environment", "host"),
+    [
+        (["--handle-host", "example.com"], {}, "example.com"),
+        ([], {"APCORE_HANDLE_HOST": "Example.com"}, "example.com"),
+        ([], {}, "social.example"),
+    ],
+)
+def test_handles_get_the_host_of_the_options(arguments, environment, host):
+    @click.command()
+    @node_options
+    def command(**options):
+        node = bind_node(**options)
+        click.echo(node.origins.handle_host(node.origins.pick(None)))
+
+    result = CliRunner().invoke(command, ["shown_federation", *AT, *arguments], env=environment)
+    assert result.output == f"{host}\n"
 
 
 @pytest.mark.usefixtures("modules")

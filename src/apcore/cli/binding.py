@@ -28,7 +28,8 @@ Target: TypeAlias = Federation[Any] | Node[Any] | AsyncNode[Any]
 
 _KINDS: Final = (Federation, Node, AsyncNode)
 _DEFAULT_NAMES: Final = ("federation", "node")
-_BINDING_OPTIONS: Final = ("origin", "store", "signer", "allow_loopback")
+_HANDLE_HOST: Final = f"{__name__}.handle_host"
+_BINDING_OPTIONS: Final = ("origin", "store", "handle_host", "signer", "allow_loopback")
 """The options that bind a federation. A node has its own settings instead."""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,6 +52,14 @@ def node_options(command: F) -> F:
             help="The store, such as sqlite:///social.db. [env: APCORE_STORE]",
         ),
         click.option(
+            "--handle-host",
+            envvar="APCORE_HANDLE_HOST",
+            metavar="HOST",
+            expose_value=False,
+            callback=_note_handle_host,
+            help="The host in the handles of your actors, if it is not that of the origin. [env: APCORE_HANDLE_HOST]",
+        ),
+        click.option(
             "--signer",
             default="store:",
             show_default=True,
@@ -67,6 +76,11 @@ def node_options(command: F) -> F:
     for decorator in reversed(decorators):
         command = decorator(command)
     return command
+
+
+def _note_handle_host(context: click.Context, _option: click.Parameter, value: str | None) -> None:
+    """Keep the option for `bind_node`, so that not every command has to pass it on."""
+    context.meta[_HANDLE_HOST] = value
 
 
 def load_target(target: str, /) -> Target:
@@ -117,7 +131,8 @@ def bind_node(
     assert store is not None
     addresses = LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY
     try:
-        return AsyncNode(value, origin, store, signer=signer, addresses=addresses)
+        handle_host: str | None = click.get_current_context().meta.get(_HANDLE_HOST)
+        return AsyncNode(value, origin, store, signer=signer, addresses=addresses, handle_host=handle_host)
     except ConfigurationError as error:
         is_http = origin is not None and origin.startswith("http:")
         hint = "; for development, use --allow-loopback" if is_http and not allow_loopback else ""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from math import inf
@@ -154,7 +154,7 @@ class NodeOptions(TypedDict, total=False):
     Messages that take longer than a second are not counted. With 0, the worker handles one message after another in the
     calling thread, and nothing limits a handler's time.
     """
-    handle_host: str | Mapping[str, str]
+    handle_host: HandleHosts
     """The host in the handles of your actors, if it is not that of the origin: ``example.com`` for a server at
     ``https://social.example.com``. With several origins, a mapping from origins to hosts."""
     handler_limit_s: float
@@ -185,7 +185,7 @@ class AsyncNodeOptions(TypedDict, total=False):
 
     Messages that take longer than a second are not counted.
     """
-    handle_host: str | Mapping[str, str]
+    handle_host: HandleHosts
     """See `NodeOptions.handle_host`."""
     handler_limit_s: float
     """See `NodeOptions.handler_limit_s`."""
