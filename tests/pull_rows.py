@@ -36,9 +36,6 @@ ROWS = {
     27: "the author decides about the cache",
 }
 
-ELSEWHERE = {15, 16, 24, 26}
-"""The rows about reading collections, whose modules are called ``test_row_NN_...``."""
-
 ACCEPTANCE = {
     1: "tests/federation/test_authenticate.py",
     2: "tests/federation/test_authenticate.py",
