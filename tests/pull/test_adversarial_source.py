@@ -34,7 +34,7 @@ from apcore.remote.records import (
 from scripted_web import ScriptedWeb, document, redirect
 
 HOSTS = ["https://a.example", "https://b.example"]
-URIS = [f"{host}/{number}" for host in HOSTS for number in range(3)]
+URIS = [f"{host}/{number}" for host in HOSTS for number in range(2)]
 VIEWERS = [None, Identity(key_name="instance", key_id="https://me.example/actor#main-key")]
 POLICY = FetchPolicy(redirects_max=3)
 REQUESTS_MAX = 2 * (POLICY.redirects_max + 1) * 2
@@ -44,7 +44,10 @@ OTHERS = ["https://b.example@a.example/1", "urn:x:1", "", "/1", "https://localho
 uris = st.sampled_from(URIS)
 moments = st.sampled_from(["9999-12-31T23:59:59Z", "2026-01-01T11:00:00Z", "2025-06-01T00:00:00Z", "never", ""])
 documents = st.fixed_dictionaries(
-    {"id": st.one_of(uris, st.sampled_from(OTHERS), st.none()), "type": st.sampled_from(["Note", "Person", "Odd"])},
+    {
+        "id": st.one_of(uris, uris, uris, st.sampled_from([*OTHERS, None])),
+        "type": st.sampled_from(["Note", "Person", "Odd"]),
+    },
     optional={
         "updated": moments,
         "attributedTo": st.one_of(uris, st.lists(uris, max_size=2)),
@@ -56,9 +59,13 @@ headers = st.dictionaries(
     st.sampled_from(["max-age=0", "max-age=999999999999", "no-store", '"1"', 'W/"2"', "-1", "0", "soon", "99999999"]),
     max_size=3,
 )
+redirects = st.builds(redirect, st.one_of(uris, uris, st.sampled_from(OTHERS)), st.sampled_from([301, 302, 307, 308]))
 answers = st.one_of(
+    # Lies need several answers that fit each other, so documents and redirects come more often than failures.
+    redirects,
+    st.builds(lambda tree, fields: document(tree, **fields), documents, st.just({})),
     st.builds(lambda tree, fields: document(tree, **fields), documents, headers),
-    st.builds(redirect, st.one_of(uris, st.sampled_from(OTHERS)), st.sampled_from([301, 302, 307, 308])),
+    redirects,
     st.builds(Response, st.sampled_from([304, 400, 401, 403, 404, 410, 418, 429, 500, 503]), headers),
     st.sampled_from(
         [
@@ -157,7 +164,7 @@ def check_store(web: Source) -> None:
     assert {parse_url(tombstone.uri).origin for tombstone in tombstones} <= web.gone
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_resolve_ends_within_its_bound_and_never_caches_a_lie(plan: Any) -> None:
     web = Source()
@@ -182,7 +189,8 @@ def test_resolve_ends_within_its_bound_and_never_caches_a_lie(plan: Any) -> None
         if error is not None and not crashes.has_struck and type(error) in {Gone, *FIRST_PAUSE_S}:
             with suppress(ApcoreError):  # a fresh copy may be left, which a failure does not end
                 _ = web.run(load_unless_failed(uri, policy=POLICY, identity=viewer))
-            assert web.asked() == [], "the source was asked again before its retry time"
+            # The address may be an alias: then the document that it moved to is asked for.
+            assert uri not in web.asked(), "the source was asked again before its retry time"
     now = web.runtime.now()
     count = len(web.store.scan(CACHED_DOCUMENTS.prefix, limit=1000))
     assert len(web.run(due_copies(now, limit=100))) <= count
