@@ -12,8 +12,10 @@ from apcore.federation import Federation, PollPolicy
 from apcore.federation.wake_ups import POLL, lanes_for
 from apcore.federation.worker import lease_lanes
 from apcore.http import Response
+from apcore.node import Node
 from apcore.remote import Rate
-from apcore.vocab import Create, Event, Note
+from apcore.testing.keys import ReusedKeys
+from apcore.vocab import Create, Event, Note, Person
 from source_pages import Reader, Source, SourceWeb
 
 PAGINGS = pytest.mark.parametrize("paging", ["cursor", "offset", "none"])
@@ -473,3 +475,34 @@ def test_first_poll_hands_over_nothing_older_than_asked_for() -> None:
     _ = reader.node.subscribe(source.outbox, since=now - timedelta(days=3), history=10)
     assert sorted(reader.work(seconds=86400)) == sorted(new)
     assert not set(old) & set(reader.calls)
+
+
+def test_registered_subscription_begins_with_the_worker_and_once() -> None:
+    web = SourceWeb()
+    source = Source(web)
+    federation: Federation[None] = Federation()
+    federation.subscribe(source.outbox, types=[Note])
+    with pytest.raises(ConfigurationError, match="registered already"):
+        federation.subscribe(source.outbox)
+    with pytest.raises(ValueError, match="history"):
+        federation.subscribe(f"{source.outbox}?x", history=0)
+    calls: list[str | None] = []
+
+    @federation.actor("/users/{identifier}")
+    def actor(_ctx: Any, identifier: str) -> Person | None:
+        return None
+
+    @federation.on(Create)
+    def listen(_ctx: Any, activity: Create) -> None:
+        calls.append(activity.document.id)
+
+    node: Node[None] = Node(
+        federation, "https://reader.example", transport=web, runtime=web.runtime, signer=ReusedKeys(), slots=0
+    )
+    activity = source.publish()
+    for _ in range(2):
+        _ = node.work(until_idle=True)
+    assert calls == [activity]
+    assert len(node.subscriptions().items) == 1
+    with pytest.raises(ConfigurationError, match="too late"):
+        federation.subscribe(f"{source.outbox}?late")

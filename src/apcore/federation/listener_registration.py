@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, cast
 
 from typing_extensions import TypeVar
@@ -11,8 +12,9 @@ from apcore.errors import ConfigurationError
 from apcore.federation.decorators import ErrorDecorator, ListenerDecorator
 from apcore.federation.peer_rules import PeerRules
 from apcore.federation.routes import Registered
+from apcore.federation.subscriptions.terms import SubscriptionTerms
 from apcore.handlers import handler_name
-from apcore.vocab import Activity, Document
+from apcore.vocab import Activity, Document, View
 
 __all__ = ["ListenerRegistration"]
 
@@ -27,6 +29,7 @@ class ListenerRegistration(PeerRules[Data]):
         super().__init__(shared_inbox=shared_inbox, instance_actor=instance_actor)
         self._listeners: dict[type[Activity], Registered] = {}
         self._error_hook: Registered | None = None
+        self._subscriptions: dict[str, SubscriptionTerms] = {}
 
     def on(self, activity: type[A], /) -> ListenerDecorator[Data, A]:
         """Register a listener for authenticated activities of a type or its subtypes.
@@ -54,6 +57,35 @@ class ListenerRegistration(PeerRules[Data]):
             return fn
 
         return cast("ListenerDecorator[Data, A]", register)
+
+    def subscribe(
+        self,
+        address: str,
+        /,
+        *,
+        types: Iterable[type[View] | str] = (),
+        by: str | None = None,
+        since: datetime | None = None,
+        history: int = 1,
+    ) -> None:
+        """Register a collection or actor of another server that every node of this federation polls.
+
+        The arguments are those of `Node.subscribe`. The subscription begins when a worker starts. If you remove this
+        line later, the subscription stays until `Node.unsubscribe`.
+
+        Raises:
+            ConfigurationError: The address is registered already.
+            RequestError, ValueError: As for `Node.subscribe`.
+        """
+        self._check_open("subscribe")
+        if address in self._subscriptions:
+            raise ConfigurationError(f"the subscription to {address!r:.200} is registered already")
+        self._subscriptions[address] = SubscriptionTerms.of(address, types=types, by=by, since=since, history=history)
+
+    @property
+    def registered_subscriptions(self) -> tuple[SubscriptionTerms, ...]:
+        """The subscriptions that every node of this federation has."""
+        return tuple(self._subscriptions.values())
 
     def listener_for(self, document: Document, /) -> tuple[type[Activity], Registered] | None:
         """Return the most specific listener for the types of a document, and the type for which it is registered.

@@ -26,7 +26,7 @@ REGISTRATIONS: Final = frozenset(
     {
         *("actor", "actor_path", "object", "collection", "managed_collection", "relay"),
         *("handle", "profile", "resource", "link", "links"),
-        *("on", "on_error", "side_effect", "switch_off"),
+        *("on", "on_error", "side_effect", "switch_off", "subscribe"),
         *("on_delivery_failed", "on_delivery_dead", "on_dead_letter", "on_unverified"),
         *("follows", "blocks", "may_change", "authenticate_client", "on_document"),
     }

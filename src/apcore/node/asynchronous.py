@@ -266,6 +266,8 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
         and their messages go back to the queue.
         """
         self._check_works()
+        if self.federation.registered_subscriptions:
+            await self.run(self._subscribing_registered())
         return await AsyncWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()
 
     async def handle_leased(self, leased: LeasedMessage, /) -> None:

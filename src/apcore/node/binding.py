@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from math import inf
-from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from typing import Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 import attrs
 from attrs import evolve
@@ -33,6 +33,7 @@ from apcore.federation.serving.own_documents import load_own_document
 from apcore.federation.serving.request_head import RequestHead, TrustProxy, check_trust_proxy
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
+from apcore.federation.subscriptions.manage import subscribe
 from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.federation.wake_ups import KINDS, lanes_for
@@ -416,6 +417,14 @@ class Bound(Generic[Data]):
         """Return the document of ours at ``uri``, made with ``data``; None if it is not ours."""
         origin = self.origins.find(uri)
         return None if origin is None else (yield from self._load_own(self.site(origin, data), uri))
+
+    def _subscribing_registered(self) -> Op[None]:
+        """Begin the subscriptions that the federation has registered, at each listed origin."""
+        for origin in self.origins.listed:
+            for terms in self.federation.registered_subscriptions:
+                if self.own_origin_of(terms.address) is not None:
+                    raise ValueError(f"{terms.address} is one of ours, so it is not polled")
+                _ = yield from subscribe(self.site(origin), terms)
 
     def match(
         self,

@@ -291,6 +291,8 @@ class Node(BlockingVariant, NodeMethods, Bound[Data]):
                 Without them, the worker pauses and goes on: after a second, then twice as long, up to 16 s.
         """
         self._check_works()
+        if self.federation.registered_subscriptions:
+            self.run(self._subscribing_registered())
         if self.worker_policy.slots == 0:
             return SequentialWorker(self, until_idle=until_idle, limit_s=limit_s).work()
         return ThreadWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()

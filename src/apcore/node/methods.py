@@ -45,6 +45,7 @@ from apcore.federation.subscriptions.manage import (
     subscriptions_page,
     unsubscribe,
 )
+from apcore.federation.subscriptions.terms import SubscriptionTerms
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.federation.waiting_methods import OperationVariant, waiting, waiting_without_data
 from apcore.federation.write_notes import AddMember, PublishObject, RemoveMember, SendActivity
@@ -335,9 +336,10 @@ class NodeMethods(LookUpMethods):
             RequestError, ValueError: ``address`` is no http or https address, or is one of ours; or another argument is
                 out of its range.
         """
-        if self._is_at_home(address):
-            raise ValueError(f"{address} is one of ours, so it is not polled")
-        return subscribe(self._site(origin), address, types=types, by=by, since=since, history=history)
+        terms = SubscriptionTerms.of(address, types=types, by=by, since=since, history=history)
+        if self._is_at_home(terms.address):
+            raise ValueError(f"{terms.address} is one of ours, so it is not polled")
+        return subscribe(self._site(origin), terms)
 
     @waiting
     def unsubscribe(self, address: str, /, *, origin: str | None = None) -> Op[bool]:

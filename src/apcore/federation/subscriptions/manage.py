@@ -6,7 +6,6 @@ An entry of an index by due time stands beside each subscription that is polled 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -25,11 +24,11 @@ from apcore.federation.subscriptions.records import (
     SubscriptionState,
     due_key,
 )
+from apcore.federation.subscriptions.terms import SubscriptionTerms
 from apcore.federation.wake_ups import POLL, make_wake
 from apcore.http import Origin, parse_url
 from apcore.ports import NO_CHANGE, Batch, Message, StoreKey, digest_part
 from apcore.records import Stored, defer
-from apcore.vocab import View
 
 __all__ = [
     "Subscription",
@@ -43,9 +42,6 @@ __all__ = [
 ]
 
 PAGE_MAX: Final = 100
-HISTORY_MAX: Final = 1000
-TYPES_MAX: Final = 50
-_ADDRESS_CHARS_MAX: Final = 2048
 _SOON_S: Final = 120.0
 """A poll that is due within this time has a message. Others wait in the index, since some queues keep no long delay."""
 _ROUNDS_MAX: Final = 5
@@ -79,27 +75,19 @@ class Subscription:
     """The number of activities that were handed over."""
 
 
-def subscribe(
-    site: Site,
-    address: str,
-    *,
-    types: Iterable[type[View] | str] = (),
-    by: str | None = None,
-    since: datetime | None = None,
-    history: int = 1,
-) -> Op[bool]:
+def subscribe(site: Site, terms: SubscriptionTerms) -> Op[bool]:
     """Subscribe to a collection or an actor, and return whether that is new.
 
-    A second call changes ``types`` and ``by`` of the subscription that exists.
+    A second call changes the types and the signer of the subscription that exists.
 
     Effects: one `Get`, `Now`, `RandomBytes`, one commit.
 
     Raises:
-        RequestError, ValueError: ``address`` is no http or https address, or is one of ours; or another argument is out
-            of its range.
+        ValueError: The address is one of ours.
     """
-    _check(site, address, since, history)
-    names = _type_names(types)
+    address, names, by = terms.address, terms.types, terms.by
+    if parse_url(address).origin == site.origin:
+        raise ValueError(f"{address} is one of ours, so it is not polled")
     for _round in range(_ROUNDS_MAX):
         now = yield from Now()
         key = SubscriptionKey.of(site.origin, address)
@@ -109,7 +97,13 @@ def subscribe(
         if stored is None:
             origin = str(site.origin)
             record = SubscriptionRecord(
-                origin=origin, address=address, by=by, types=names, since=since, history=history, created=now
+                origin=origin,
+                address=address,
+                by=by,
+                types=names,
+                since=terms.since,
+                history=terms.history,
+                created=now,
             )
             batch = Batch([SUBSCRIPTIONS.absent(key)]) + rescheduled(key, None, defer(record, 0.0, now))
         else:
@@ -192,32 +186,6 @@ def _read(key: SubscriptionKey) -> Op[Stored[SubscriptionRecord, SubscriptionKey
 
 def _peer_of(address: str) -> str:
     return str(parse_url(address).origin)
-
-
-def _check(site: Site, address: str, since: datetime | None, history: int) -> None:
-    url = parse_url(address)
-    if len(address) > _ADDRESS_CHARS_MAX:
-        raise ValueError(f"the address has {len(address)} characters, at most {_ADDRESS_CHARS_MAX}")
-    if url.origin == site.origin:
-        raise ValueError(f"{address} is one of ours, so it is not polled")
-    if since is not None and since.utcoffset() is None:
-        raise ValueError(f"since={since!r} has no time zone")
-    if type(history) is not int or not 1 <= history <= HISTORY_MAX:
-        raise ValueError(f"history is a number of pages from 1 to {HISTORY_MAX}, not {history!r:.40}")
-
-
-def _type_names(types: Iterable[type[View] | str]) -> tuple[str, ...]:
-    if isinstance(types, str | type):
-        raise TypeError(f"types is a list of types, such as [Event], not the one type {types!r:.60}")
-    names: list[str] = []
-    for item in types:
-        name = item if isinstance(item, str) else getattr(item, "type_name", None)
-        if not isinstance(name, str) or not 1 <= len(name) <= _ADDRESS_CHARS_MAX:
-            raise ValueError(f"{item!r:.60} is no type of activities or objects")
-        names.append(name)
-    if len(names) > TYPES_MAX:
-        raise ValueError(f"a subscription has at most {TYPES_MAX} types, not {len(names)}")
-    return tuple(sorted(set(names)))
 
 
 def _view(record: SubscriptionRecord, now: datetime) -> Subscription:
