@@ -15,7 +15,7 @@ from attrs import frozen
 
 from apcore.vocab import values
 from apcore.vocab.documents import Document
-from apcore.vocab.namespaces import PUBLIC
+from apcore.vocab.namespaces import PUBLIC, PUBLIC_FORMS
 
 __all__ = ["Audience", "Visibility", "audience_of", "joint_audience"]
 
@@ -103,9 +103,15 @@ def joint_audience(document: Document) -> Audience:
 
 
 def _addresses(document: Document, name: str) -> tuple[str, ...]:
-    uris: dict[str, None] = {}
     value: Any = document.words.get(name)
+    if value is None:
+        return ()
+    uris: dict[str, None] = {}
     for item in values.many(value):
+        if type(item) is str and item:
+            # Nearly all addressees are written like this, and need no reference.
+            uris[PUBLIC if item in PUBLIC_FORMS else item] = None
+            continue
         reference = values.reference(item, document)
         if reference is not None and reference.uri is not None:
             uris[reference.uri] = None
@@ -113,4 +119,4 @@ def _addresses(document: Document, name: str) -> tuple[str, ...]:
 
 
 def _joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*one, *other)))
+    return tuple(dict.fromkeys((*one, *other))) if other else one
