@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 _BATCH: Final = 20
 """The number of messages leased at a time. It leaves some for other workers on the same queue."""
-"""The pause before the next lease after the queue has failed while messages are running."""
 _TICK_S: Final = 1.0
 _HAND_BACK_S: Final = 5.0
 _ABANDON_S: Final = 5.0
