@@ -1,6 +1,6 @@
 """Implement the methods of the store and queue ports over `ServerCall`: `ServerStore`, and `AsyncServerStore`.
 
-An engine says how a call reaches its server (`_ask`), and what the calls are (`_calls`). Arguments are checked here,
+An engine says how a call reaches its server (`_ask`), and what the calls are (`_server_calls`). Arguments are checked here,
 before any I/O.
 """
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 class ServerStore(ABC):
     """`AtomicStore` without `wait` and `close`."""
 
-    _calls: ServerCalls
+    _server_calls: ServerCalls
     _durability: Durability
 
     @property
@@ -55,14 +55,14 @@ class ServerStore(ABC):
     def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         """See `KvStore.get`."""
         encoded = check_get(keys)
-        return self._ask(self._calls.get(keys, encoded)) if encoded else []
+        return self._ask(self._server_calls.get(keys, encoded)) if encoded else []
 
     def scan(
         self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
     ) -> Sequence[Entry]:
         """See `KvStore.scan`."""
         low, high = check_scan(prefix, after, limit, reverse=reverse)
-        return self._ask(self._calls.scan(low, high, limit=limit, reverse=reverse))
+        return self._ask(self._server_calls.scan(low, high, limit=limit, reverse=reverse))
 
     def commit(
         self,
@@ -78,33 +78,33 @@ class ServerStore(ABC):
         commit = check_commit(checks, writes, token)
         check_enqueue(messages)
         check_settle(settles)
-        return self._ask(self._calls.commit(commit, messages, settles))
+        return self._ask(self._server_calls.commit(commit, messages, settles))
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
         """See `MessageQueue.enqueue`."""
         check_enqueue(messages)
         if messages:
-            self._ask_queue(self._calls.enqueue(messages))
+            self._ask_queue(self._server_calls.enqueue(messages))
 
     def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.lease`."""
         check_lease(lanes, limit, lease_s)
-        return self._ask_queue(self._calls.lease(lanes, limit=limit, lease_s=lease_s))
+        return self._ask_queue(self._server_calls.lease(lanes, limit=limit, lease_s=lease_s))
 
     def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.extend`."""
         check_extend(leases, lease_s)
-        return self._ask_queue(self._calls.extend(leases, lease_s=lease_s)) if leases else []
+        return self._ask_queue(self._server_calls.extend(leases, lease_s=lease_s)) if leases else []
 
     def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """See `MessageQueue.settle`."""
         check_settle(settlements)
-        return self._ask_queue(self._calls.settle(settlements)) if settlements else []
+        return self._ask_queue(self._server_calls.settle(settlements)) if settlements else []
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
         """See `MessageQueue.depth`. Call it about once a minute."""
         check_lanes(lanes)
-        return self._ask_queue(self._calls.depth(lanes))
+        return self._ask_queue(self._server_calls.depth(lanes))
 
     def _ask_queue(self, call: ServerCall[T]) -> T:
         try:
@@ -116,7 +116,7 @@ class ServerStore(ABC):
 class AsyncServerStore(ABC):
     """`AsyncAtomicStore` without `wait` and `aclose`."""
 
-    _calls: ServerCalls
+    _server_calls: ServerCalls
     _durability: Durability
 
     @property
@@ -131,14 +131,14 @@ class AsyncServerStore(ABC):
     async def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         """See `KvStore.get`."""
         encoded = check_get(keys)
-        return await self._ask(self._calls.get(keys, encoded)) if encoded else []
+        return await self._ask(self._server_calls.get(keys, encoded)) if encoded else []
 
     async def scan(
         self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
     ) -> Sequence[Entry]:
         """See `KvStore.scan`."""
         low, high = check_scan(prefix, after, limit, reverse=reverse)
-        return await self._ask(self._calls.scan(low, high, limit=limit, reverse=reverse))
+        return await self._ask(self._server_calls.scan(low, high, limit=limit, reverse=reverse))
 
     async def commit(
         self,
@@ -154,33 +154,33 @@ class AsyncServerStore(ABC):
         commit = check_commit(checks, writes, token)
         check_enqueue(messages)
         check_settle(settles)
-        return await self._ask(self._calls.commit(commit, messages, settles))
+        return await self._ask(self._server_calls.commit(commit, messages, settles))
 
     async def enqueue(self, messages: Sequence[Message], /) -> None:
         """See `MessageQueue.enqueue`."""
         check_enqueue(messages)
         if messages:
-            await self._ask_queue(self._calls.enqueue(messages))
+            await self._ask_queue(self._server_calls.enqueue(messages))
 
     async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.lease`."""
         check_lease(lanes, limit, lease_s)
-        return await self._ask_queue(self._calls.lease(lanes, limit=limit, lease_s=lease_s))
+        return await self._ask_queue(self._server_calls.lease(lanes, limit=limit, lease_s=lease_s))
 
     async def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.extend`."""
         check_extend(leases, lease_s)
-        return await self._ask_queue(self._calls.extend(leases, lease_s=lease_s)) if leases else []
+        return await self._ask_queue(self._server_calls.extend(leases, lease_s=lease_s)) if leases else []
 
     async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """See `MessageQueue.settle`."""
         check_settle(settlements)
-        return await self._ask_queue(self._calls.settle(settlements)) if settlements else []
+        return await self._ask_queue(self._server_calls.settle(settlements)) if settlements else []
 
     async def depth(self, lanes: Sequence[str], /) -> Depth:
         """See `MessageQueue.depth`. Call it about once a minute."""
         check_lanes(lanes)
-        return await self._ask_queue(self._calls.depth(lanes))
+        return await self._ask_queue(self._server_calls.depth(lanes))
 
     async def _ask_queue(self, call: ServerCall[T]) -> T:
         try:

@@ -218,7 +218,7 @@ class Bound(Generic[Data]):
         if self.origins.serves and not has_queue:
             raise ConfigurationError(
                 f"{type(store).__name__} is a store without a queue, and incoming activities and deliveries wait in a "
-                "queue: pass queue=, or a store that is also a queue (sqlite: and memory: are)"
+                "queue: pass queue=, or a store that is also a queue (sqlite:, postgresql:, redis: and memory: are)"
             )
         self.findings: Final[tuple[CheckFinding, ...]] = federation.bind(
             blocking=blocking, serves=self.origins.serves, durability=store.durability, has_data=has_data

@@ -39,7 +39,7 @@ class AsyncPostgresStore(AsyncServerStore):
         self._store = store
         self._settings = store.settings
         self._durability = store.durability
-        self._calls: PostgresCalls = calls
+        self._server_calls = self._calls = calls
         self._runtime = runtime
         self._places = asyncio.Semaphore(self._settings.connections_max)
         self._idle: list[AsyncConnection] = []

@@ -87,7 +87,9 @@ class PostgresCalls:
         puts = [(key, write.value, _seconds(write.ttl_s)) for key, write in commit.writes if isinstance(write, Put)]
         deletes = [key for key, write in commit.writes if isinstance(write, DeleteEntry)]
         # In key order, so that two commits never wait for each other's counters.
-        adds = sorted((key, write) for key, write in commit.writes if isinstance(write, Increment))
+        adds: list[tuple[bytes, Increment]] = sorted(
+            ((key, write) for key, write in commit.writes if isinstance(write, Increment)), key=lambda add: add[0]
+        )
         exclusive = {_key_lock(key) for key, _ in commit.checks}
         exclusive.update(_key_lock(key) for key, _, _ in puts)
         exclusive.update(map(_key_lock, deletes))
@@ -98,7 +100,7 @@ class PostgresCalls:
         def read(rows: Rows) -> bool:
             [(outcome, position, seen)] = rows
             if outcome == 2:
-                write = adds[position - 1][1]
+                write = adds[int(position) - 1][1]
                 raise ContractError(
                     f"cannot add {write.delta} to {seen!r:.60} at {write.key!r}: not a counter, or beyond 64 bits"
                 )
@@ -134,7 +136,7 @@ class PostgresCalls:
             # An UPDATE returns its rows in any order: sort by lane, due time, and position in the queue.
             for number, _, _, ident, group, dedup, delay_s, body, token, attempt in sorted(rows):
                 message = Message(
-                    ident, names[number - 1], body, delay_s=delay_s, group=_text(group), dedup=_text(dedup)
+                    ident, names[int(number) - 1], body, delay_s=delay_s, group=_text(group), dedup=_text(dedup)
                 )
                 leases.append(LeasedMessage(message, token, attempt))
             return leases

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 from uuid import UUID
 
 import psycopg
@@ -47,7 +47,7 @@ class EnlistedStore(ServerStore):
         self._lock = Lock()
         self._settings = settings
         self._durability = settings.durability
-        self._calls: PostgresCalls = calls
+        self._server_calls = self._calls = calls
         _check_status(self._connection, first=True)
         [(isolation, exists, _)] = self._execute(_STATE, (f"{settings.schema}.format",))
         _check_state(isolation, exists=exists, settings=settings)
@@ -90,14 +90,14 @@ class AsyncEnlistedStore(AsyncServerStore):
         self._lock = asyncio.Lock()
         self._settings = settings
         self._durability = settings.durability
-        self._calls: PostgresCalls = calls
+        self._server_calls = self._calls = calls
 
     @classmethod
     async def bind(cls, connection: object, settings: Settings, calls: PostgresCalls, installation: UUID) -> Self:
         """Bind to an open transaction; see `PostgresStore.enlist`."""
         if not isinstance(connection, psycopg.AsyncConnection):
             raise ContractError(_describe_type(connection, "psycopg.AsyncConnection"))
-        store = cls(connection, settings, calls)
+        store = cls(cast("Any", connection), settings, calls)
         _check_status(store._connection, first=True)
         [(isolation, exists, _)] = await store._execute(_STATE, (f"{settings.schema}.format",))
         _check_state(isolation, exists=exists, settings=settings)

@@ -45,7 +45,7 @@ class PostgresStore(ServerStore):
         """Bind to a database. ``clock`` replaces the server's clock, in tests."""
         self.settings: Final = settings
         self._durability = settings.durability
-        self._calls: PostgresCalls = PostgresCalls(settings.schema, clock)
+        self._server_calls = self._calls = PostgresCalls(settings.schema, clock)
         self._connections = Connections(settings, prepare=self._prepare, connections_max=settings.connections_max)
         self._listeners = Connections(settings, prepare=self._listen, connections_max=_LISTENERS_MAX, listens=True)
         self._preparing = Lock()

@@ -12,6 +12,7 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from apcore.adapters.redis.calls import RedisCalls
 from apcore.adapters.redis.failures import failure, refusal
@@ -39,7 +40,7 @@ class AsyncRedisStore(AsyncServerStore):
         self._store = store
         self._settings = store.settings
         self._durability = store.durability
-        self._calls: RedisCalls = calls
+        self._server_calls = self._calls = calls
         self._runtime = runtime
         self._pool: Any = self._new_pool()
         self._listeners: list[Any] = []
@@ -63,7 +64,7 @@ class AsyncRedisStore(AsyncServerStore):
                 if pause_s <= 0:
                     break
                 _ = await listener.get_message(timeout=pause_s)
-        except redis.RedisError as error:
+        except RedisError as error:
             await _close(listener)
             raise refusal(error, self._settings.source) from error
         except BaseException:
@@ -88,9 +89,9 @@ class AsyncRedisStore(AsyncServerStore):
             try:
                 try:
                     answer = await _execute(connection, ("EVALSHA", _DIGEST, *arguments))
-                except redis.exceptions.NoScriptError:
+                except NoScriptError:
                     answer = await _execute(connection, ("EVAL", SCRIPT, *arguments))
-            except redis.RedisError as error:
+            except RedisError as error:
                 unavailable = failure(error, self._settings.source, changes=call.changes)
                 if unavailable is None:
                     raise
@@ -102,11 +103,11 @@ class AsyncRedisStore(AsyncServerStore):
         pool = self._pool
         try:
             connection = await pool.get_connection()
-        except redis.RedisError as error:
+        except RedisError as error:
             raise refusal(error, self._settings.source) from error
         try:
             yield connection
-        except redis.ResponseError:
+        except ResponseError:
             raise  # the server has answered
         except BaseException:
             await connection.disconnect(nowait=True)  # perhaps in the middle of an answer
@@ -116,19 +117,19 @@ class AsyncRedisStore(AsyncServerStore):
 
     # --- connections --------------------------------------------------------------------------------------------------
 
-    def _new_pool(self) -> redis.asyncio.BlockingConnectionPool:
-        options = self._settings.pool_options
-        return redis.asyncio.BlockingConnectionPool.from_url(self._settings.url, retry=Retry(NoBackoff(), 0), **options)
+    def _new_pool(self) -> Any:
+        pools: Any = redis.asyncio.BlockingConnectionPool
+        return pools.from_url(self._settings.url, retry=Retry(NoBackoff(), 0), **self._settings.pool_options)
 
     async def _take_listener(self) -> Any:
         if self._listeners:
             return self._listeners.pop()
-        client: Any = redis.asyncio.Redis.from_url(self._settings.url, retry=Retry(NoBackoff(), 0), protocol=2)
-        listener = client.pubsub()
+        clients: Any = redis.asyncio.Redis
+        listener = clients.from_url(self._settings.url, retry=Retry(NoBackoff(), 0), protocol=2).pubsub()
         try:
             await listener.subscribe(f"{self._settings.prefix}wake")
             _ = await listener.get_message(timeout=self._settings.busy_timeout_s)  # the server's confirmation
-        except redis.RedisError as error:
+        except RedisError as error:
             await _close(listener)
             raise refusal(error, self._settings.source) from error
         return listener

@@ -67,11 +67,13 @@ class RedisCalls:
         checks = [(key, _optional(version)) for key, version in commit.checks]
         puts = [(key, write.value, _duration(write.ttl_s)) for key, write in commit.writes if isinstance(write, Put)]
         deletes = [key for key, write in commit.writes if isinstance(write, DeleteEntry)]
-        adds = [(key, write) for key, write in commit.writes if isinstance(write, Increment)]
+        adds: list[tuple[bytes, Increment]] = [
+            (key, write) for key, write in commit.writes if isinstance(write, Increment)
+        ]
 
         def read(answer: list[Any]) -> bool:
             if answer[0] == 2:
-                write = adds[answer[1] - 1][1]
+                write = adds[int(answer[1]) - 1][1]
                 raise ContractError(
                     f"cannot add {write.delta} to {answer[2]!r:.60} at {write.key!r}: not a counter, or beyond 64 bits"
                 )
@@ -102,7 +104,7 @@ class RedisCalls:
             leases: list[LeasedMessage] = []
             for number, ident, group, dedup, delay_s, body, token, attempt in answer:
                 message = Message(
-                    ident, names[number - 1], body, delay_s=float(delay_s), group=_text(group), dedup=_text(dedup)
+                    ident, names[int(number) - 1], body, delay_s=float(delay_s), group=_text(group), dedup=_text(dedup)
                 )
                 leases.append(LeasedMessage(message, token, attempt))
             return leases

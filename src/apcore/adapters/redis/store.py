@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from apcore.adapters.asyncio import AsyncioRuntime
@@ -45,7 +46,7 @@ class RedisStore(ServerStore):
         """Bind to a server. ``clock`` replaces the server's clock, in tests."""
         self.settings: Final = settings
         self._durability = settings.durability
-        self._calls: RedisCalls = RedisCalls(clock)
+        self._server_calls = self._calls = RedisCalls(clock)
         self._pool: Any = self._new_pool()
         self._listeners: list[Any] = []
         self._listeners_pid = os.getpid()
@@ -68,7 +69,7 @@ class RedisStore(ServerStore):
             try:
                 check_server(lambda *words: _execute(connection, words), self.settings)
                 migrate(lambda *words: _execute(connection, words), self.settings)
-            except redis.RedisError as error:
+            except RedisError as error:
                 raise refusal(error, self.settings.source) from error
             self._is_prepared = True
 
@@ -82,7 +83,7 @@ class RedisStore(ServerStore):
         with self._lent() as connection:
             try:
                 stored = _execute(connection, ("GET", f"{self.settings.prefix}format"))
-            except redis.RedisError as error:
+            except RedisError as error:
                 raise refusal(error, self.settings.source) from error
         return 0 if stored is None else int(stored)
 
@@ -98,7 +99,7 @@ class RedisStore(ServerStore):
                 if pause_s <= 0:
                     break
                 _ = listener.get_message(timeout=pause_s)
-        except redis.RedisError as error:
+        except RedisError as error:
             _close(listener)
             raise refusal(error, self.settings.source) from error
         except BaseException:
@@ -133,9 +134,9 @@ class RedisStore(ServerStore):
             try:
                 try:
                     answer = _execute(connection, ("EVALSHA", _DIGEST, *arguments))
-                except redis.exceptions.NoScriptError:
+                except NoScriptError:
                     answer = _execute(connection, ("EVAL", SCRIPT, *arguments))
-            except redis.RedisError as error:
+            except RedisError as error:
                 unavailable = failure(error, self.settings.source, changes=call.changes)
                 if unavailable is None:
                     raise
@@ -147,11 +148,11 @@ class RedisStore(ServerStore):
         pool = self._pool
         try:
             connection = pool.get_connection()
-        except redis.RedisError as error:
+        except RedisError as error:
             raise refusal(error, self.settings.source) from error
         try:
             yield connection
-        except redis.ResponseError:
+        except ResponseError:
             raise  # the server has answered
         except BaseException:
             connection.disconnect()  # perhaps in the middle of an answer
@@ -161,9 +162,9 @@ class RedisStore(ServerStore):
 
     # --- connections --------------------------------------------------------------------------------------------------
 
-    def _new_pool(self) -> redis.BlockingConnectionPool:
-        options = self.settings.pool_options
-        return redis.BlockingConnectionPool.from_url(self.settings.url, retry=Retry(NoBackoff(), 0), **options)
+    def _new_pool(self) -> Any:
+        pools: Any = redis.BlockingConnectionPool
+        return pools.from_url(self.settings.url, retry=Retry(NoBackoff(), 0), **self.settings.pool_options)
 
     def _take_listener(self) -> Any:
         if self._listeners_pid != os.getpid():
@@ -172,12 +173,12 @@ class RedisStore(ServerStore):
             return self._listeners.pop()
         except IndexError:
             pass
-        client: Any = redis.Redis.from_url(self.settings.url, retry=Retry(NoBackoff(), 0), protocol=2)
-        listener = client.pubsub()
+        clients: Any = redis.Redis
+        listener = clients.from_url(self.settings.url, retry=Retry(NoBackoff(), 0), protocol=2).pubsub()
         try:
             listener.subscribe(f"{self.settings.prefix}wake")
             _ = listener.get_message(timeout=self.settings.busy_timeout_s)  # the server's confirmation
-        except redis.RedisError as error:
+        except RedisError as error:
             _close(listener)
             raise refusal(error, self.settings.source) from error
         return listener
