@@ -15,7 +15,9 @@ from apcore.adapters.wsgi import wsgi_app
 from apcore.errors import ConfigurationError, StoreUnavailable, Unavailable
 from apcore.http import Request
 from apcore.node import open_store
-from apcore.ports import Put
+from apcore.ports import Message, Put
+from apcore.testing.bridge import bridge
+from apcore.testing.conformance import ManualClock
 from apcore.testing.keys import ReusedKeys
 from apcore.vocab import Person
 from database_servers import RedisServer
@@ -216,6 +218,24 @@ def test_requests_are_answered_503_while_the_server_is_away(engine, kind, reques
     else:
         asyncio.run(ask_async())
     assert statuses == [200, 503, 200]
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio", "trio"])
+@pytest.mark.parametrize("engine", ["postgres", "redis"])
+def test_wait_fails_while_the_server_is_away_and_goes_on_afterwards(engine, kind, request):
+    server = request.getfixturevalue(f"{engine}_server")
+    url = server.new_url()
+    store = open_store(url) if kind == "blocking" else bridge(lambda _: open_store(url), kind)(ManualClock())
+    with closing(store):
+        store.wait(["lane"], timeout_s=0.01)
+        with away(server):
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    store.wait(["lane"], timeout_s=30)
+        store.wait(["lane"], timeout_s=0.01)
+        store.enqueue([Message(bytes(16), "lane", b"")])
+        store.wait(["lane"], timeout_s=30)
+        assert len(store.lease(["lane"], limit=1, lease_s=60)) == 1
 
 
 @contextmanager

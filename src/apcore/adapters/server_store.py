@@ -1,7 +1,7 @@
 """Implement the methods of the store and queue ports over `ServerCall`: `ServerStore`, and `AsyncServerStore`.
 
-An engine says how a call reaches its server (`_ask`), and what the calls are (`_server_calls`). Arguments are checked here,
-before any I/O.
+An engine says how a call reaches its server (`_ask`), and makes the calls (`_server_calls`). Arguments are checked
+here, before any I/O.
 """
 
 from __future__ import annotations

@@ -52,16 +52,16 @@ class AsyncPostgresStore(AsyncServerStore):
         check_lanes(lanes)
         deadline = time.monotonic() + timeout_s
         async with self._lent(self._listeners) as connection:
-            while True:
-                due_in_s = await self._ask_on(connection, self._calls.next_due(lanes))
-                pause_s = min(_POLL_S, deadline - time.monotonic(), float("inf") if due_in_s is None else due_in_s)
-                if pause_s <= 0:
-                    return
-                try:
+            try:
+                while True:
+                    due_in_s = await self._ask_on(connection, self._calls.next_due(lanes))
+                    pause_s = min(_POLL_S, deadline - time.monotonic(), float("inf") if due_in_s is None else due_in_s)
+                    if pause_s <= 0:
+                        return
                     async for _ in connection.notifies(timeout=pause_s, stop_after=1):
                         pass
-                except psycopg.Error as error:
-                    raise self._failure(error, changes=False) from error
+            except psycopg.Error as error:
+                raise self._failure(error, changes=False) from error
 
     async def enlist(self, connection: object, /) -> AsyncAtomicStore:
         """Bind to the application's open transaction on a `psycopg.AsyncConnection`; see `PostgresStore.enlist`."""
