@@ -1,19 +1,27 @@
 """Check the options of federations and nodes: namespaces, queues of their own, and the work of a worker."""
 
 import asyncio
+import inspect
+import json
 import random
+import re
 import sqlite3
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from apcore import AsyncNode, Federation, Node
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.sqlite import SqliteStore
-from apcore.errors import ConfigurationError
+from apcore.errors import ConfigurationError, ContractError
 from apcore.http import Request, Response
+from apcore.node import Elsewhere
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Create, Like, Note, Person
+from outbox_fixture import Clock
+from outbox_fixture import Post as OutgoingPost
 
 A, B = "https://a.example", "https://b.example"
 BOB = "https://remote.example/users/bob"
@@ -264,3 +272,138 @@ def test_request_is_answered_in_a_namespace():
     with server.node(A, MemoryStore()) as node:
         uri = node.publish(Note(content="x"), by="alice")
         assert node.handle(Request("GET", uri)).status == 200
+
+
+# --- options about what is sent -------------------------------------------------------------------------------------
+
+
+class Sender:
+    """A node that sends to one inbox with an answer that a test decides."""
+
+    def __init__(self, **options):
+        self.clock = Clock()
+        self.post = OutgoingPost(self.clock)
+        self.federation = Federation(software="test/1.0", **options)
+        self.federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+        store = MemoryStore(clock=self.clock.seconds)
+        self.node = Node(
+            self.federation, A, store, transport=self.post, signer=ReusedKeys(), runtime=self.clock, slots=0
+        )
+
+    def send(self, status):
+        self.post.answers[f"{BOB}/inbox"] = status
+        self.node.send(Like(object=f"{BOB}/notes/1"), by="alice", to=BOB)
+        self.node.work(until_idle=True)
+        return len(self.node.dead_letters("delivery").items)
+
+
+def test_statuses_that_end_a_delivery_are_added():
+    assert Sender().send(408) == 0
+    assert Sender(permanent_statuses=[408]).send(408) == 1
+
+
+@pytest.mark.parametrize(("meaning", "dead_count"), [("refused", 1), ("inbox-failing", 0), ("delivered", 0), (None, 1)])
+def test_application_gives_statuses_a_meaning(meaning, dead_count):
+    assert Sender(classify_status=lambda status: meaning if status == 418 else None).send(418) == dead_count
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"permanent_statuses": 404},
+        {"permanent_statuses": [200]},
+        {"permanent_statuses": ["404"]},
+        {"classify_status": "refused"},
+        {"classify_status": lambda status: "no"},
+        {"classify_status": lambda status: 1 / 0},
+        {"transformers": "x"},
+        {"transformers": [None]},
+        {"delivery_retries": lambda: 1},
+        {"delivery_retries": lambda attempt, age_s: "soon"},
+        {"listener_retries": lambda attempt, age_s: -1},
+    ],
+)
+def test_unusable_option_is_refused_at_construction(options):
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        Federation(**options)
+
+
+def test_retry_policy_may_be_a_function():
+    sender = Sender(delivery_retries=lambda attempt, age_s: 60.0 if attempt < 3 else None)
+    assert sender.send(408) == 0
+    for dead_count in (0, 1):
+        sender.clock.moment += timedelta(seconds=61)
+        sender.node.work(until_idle=True)
+        assert len(sender.node.dead_letters().items) == dead_count
+    assert len(sender.post.posts) == 3
+
+
+def test_retry_function_is_bounded_by_an_age():
+    rules = Federation(delivery_retries=lambda attempt, age_s: 1.0).delivery_retries
+    assert rules.delay_s(1, age_s=0.0, jitter=0.5) == 1.0
+    assert rules.delay_s(1, age_s=0.0, jitter=0.5, retry_after_s=10.0) == 10.0
+    assert rules.delay_s(1, age_s=0.0, jitter=0.5, retry_after_s=1e9) <= 12 * 3600
+    assert rules.delay_s(1, age_s=31 * 86400.0, jitter=0.5) is None
+
+
+def test_transformers_change_what_is_sent():
+    sender = Sender(transformers=[lambda members: members | {"summary": "x"}, lambda members: members | {"name": "y"}])
+    sender.send(202)
+    body = json.loads(sender.post.posts[0][1].body)
+    assert (body["summary"], body["name"], body["type"]) == ("x", "y", "Like")
+
+
+@pytest.mark.parametrize("transformer", [lambda members: None, lambda members: members | {"actor": BOB}])
+def test_transformer_may_not_change_the_actor_of_an_activity(transformer):
+    with pytest.raises(ContractError, match="must return the members of the activity, with the same id, actor, type"):
+        Sender(transformers=[transformer]).send(202)
+
+
+# --- options about what is served -----------------------------------------------------------------------------------
+
+
+def test_trailing_slash_is_ignored_by_an_option_and_ids_keep_their_form():
+    def serve(path, **options):
+        federation = Federation(**options)
+        federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+        with Node(federation, A, MemoryStore(), signer=ReusedKeys()) as node:
+            answer = node.handle(Request("GET", f"{A}{path}"))
+            assert node.parse_uri(f"{A}/users/alice/") is None
+        return answer
+
+    assert isinstance(serve("/users/alice/"), Elsewhere)
+    answer = serve("/users/alice/", ignore_trailing_slash=True)
+    assert json.loads(answer.body)["id"] == f"{A}/users/alice"
+    assert isinstance(serve("/", ignore_trailing_slash=True), Elsewhere)
+
+
+def test_application_describes_the_server_in_nodeinfo():
+    federation = Federation(software="test/1.0")
+    federation.nodeinfo(lambda ctx: {"users": 3, "posts": 7, "open_registrations": True, "metadata": {"nodeName": "x"}})
+    with Node(federation, A, MemoryStore(), signer=ReusedKeys()) as node:
+        document = json.loads(node.handle(Request("GET", f"{A}/nodeinfo/2.1")).body)
+    assert document["usage"] == {"users": {"total": 3}, "localPosts": 7}
+    assert (document["openRegistrations"], document["metadata"]) == (True, {"nodeName": "x"})
+
+
+def test_unknown_fact_of_nodeinfo_is_the_fault_of_the_application():
+    federation = Federation()
+    federation.nodeinfo(lambda ctx: {"user_count": 3})
+    with (
+        Node(federation, A, MemoryStore(), signer=ReusedKeys()) as node,
+        pytest.raises(ContractError, match="user_cou"),
+    ):
+        node.handle(Request("GET", f"{A}/nodeinfo/2.1"))
+
+
+# --- documentation --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("section", "owner"), [("Federation", Federation.__init__), ("Node", Node.__init__)])
+def test_every_option_is_documented_with_its_default_and_effect(section, owner):
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "options.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    documented = {name for name, default, effect in rows if default.strip() and effect.strip()}
+    positional = {"self", "federation", "origin", "store"}
+    names = set(inspect.signature(owner).parameters) - positional
+    assert names - documented == set(), f"docs/howto/options.md lacks options of {section}"

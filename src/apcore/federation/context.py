@@ -23,6 +23,7 @@ from apcore.federation.context_lookups import LookUpMethods, RequestMethods
 from apcore.federation.context_methods import ActionMethods
 from apcore.federation.context_writes import WriteMethods
 from apcore.federation.pointers import AsyncPointer, Pointer, resolver_for
+from apcore.federation.resolving import Resolver
 from apcore.federation.resolving_methods import ResolvingMethods
 from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.waiting_methods import AwaitedVariant, BlockingVariant, OperationVariant
@@ -82,9 +83,11 @@ class Context(BlockingVariant, _BaseContext[Data]):
 
     def reference(self, reference: Reference | str, /) -> Pointer:
         """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
-        return Pointer(
-            reference, self._scope.is_own, lambda make_op, **_: self._run(make_op(resolver_for(self._scope)))
-        )
+        return Pointer(reference, self._scope.is_own, self._run_resolver)
+
+    def _run_resolver(self, make_op: Callable[[Resolver], Op[Any]], /, *, with_data: bool) -> Any:
+        del with_data  # a context has its data already
+        return self._run(make_op(resolver_for(self._scope)))
 
 
 class AsyncContext(AwaitedVariant, _BaseContext[Data]):
@@ -108,9 +111,11 @@ class AsyncContext(AwaitedVariant, _BaseContext[Data]):
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
         """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
-        return AsyncPointer(
-            reference, self._scope.is_own, lambda make_op, **_: self._run(make_op(resolver_for(self._scope)))
-        )
+        return AsyncPointer(reference, self._scope.is_own, self._run_resolver)
+
+    async def _run_resolver(self, make_op: Callable[[Resolver], Op[Any]], /, *, with_data: bool) -> Any:
+        del with_data  # a context has its data already
+        return await self._run(make_op(resolver_for(self._scope)))
 
 
 class UnitContexts(Generic[Data]):

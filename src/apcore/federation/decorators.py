@@ -6,7 +6,7 @@ functions, `OpContext` for operations, `Context` for plain functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from apcore.collections import PageItems
@@ -27,6 +27,7 @@ __all__ = [
     "LinksDecorator",
     "ListenerDecorator",
     "NameDecorator",
+    "NodeInfoDecorator",
     "ObjectDecorator",
     "ReportDecorator",
 ]
@@ -129,6 +130,26 @@ class ErrorDecorator(Protocol[D]):
     ) -> Callable[[OpContext[D], Failure], Op[None]]: ...
     @overload
     def __call__(self, fn: Callable[[Context[D], Failure], None], /) -> Callable[[Context[D], Failure], None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn`` as the handler, and return it."""
+        ...
+
+
+class NodeInfoDecorator(Protocol[D]):
+    """The decorator for ``(ctx) -> the facts of NodeInfo``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D]], Coroutine[Any, Any, Mapping[str, Any]]], /
+    ) -> Callable[[AsyncContext[D]], Coroutine[Any, Any, Mapping[str, Any]]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D]], Op[Mapping[str, Any]]], /
+    ) -> Callable[[OpContext[D]], Op[Mapping[str, Any]]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[Context[D]], Mapping[str, Any]], /
+    ) -> Callable[[Context[D]], Mapping[str, Any]]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """Register ``fn`` as the handler, and return it."""
         ...

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, cast
 from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
-from apcore.federation.decorators import ChangeDecorator, DocumentDecorator, ListenerDecorator
+from apcore.federation.decorators import ChangeDecorator, DocumentDecorator, ListenerDecorator, NodeInfoDecorator
 from apcore.federation.routes import Registered
 from apcore.federation.side_effect_choices import ChosenSideEffect, SideEffectChoices
 from apcore.handlers import call_site, handler_kind_of, handler_name
@@ -30,6 +30,8 @@ class HandlerRegistration(Generic[Data]):
         self._document_hook: Registered | None = None
         self._client_authenticator: Registered | None = None
         self._bound_at: str | None = None
+        self.nodeinfo_handler: Registered | None = None
+        """The registered handler that describes the server, or None."""
         """The file and the line at which the first node was made."""
 
     def side_effect(self, name: str, /) -> ListenerDecorator[Data, Activity]:
@@ -105,6 +107,26 @@ class HandlerRegistration(Generic[Data]):
             return fn
 
         return cast("DocumentDecorator[Data]", register)
+
+    @property
+    def nodeinfo(self) -> NodeInfoDecorator[Data]:
+        """Register the handler that describes the server (NodeInfo), called as ``(ctx)``.
+
+        It returns a mapping with some of ``users``, ``users_active_month``, ``users_active_halfyear``, ``posts``,
+        ``comments``, ``open_registrations``, ``repository``, ``homepage`` and ``metadata``. The document is public.
+
+        Raises:
+            ConfigurationError: There is a handler already, or it does not have this form.
+        """
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("nodeinfo")
+            if self.nodeinfo_handler is not None:
+                raise ConfigurationError(f"nodeinfo has a handler already: {handler_name(self.nodeinfo_handler.fn)}")
+            self.nodeinfo_handler = self._registered(fn, takes=1)
+            return fn
+
+        return cast("NodeInfoDecorator[Data]", register)
 
     @property
     def document_hook(self) -> Registered | None:

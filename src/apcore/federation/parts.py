@@ -28,7 +28,7 @@ REGISTRATIONS: Final = frozenset(
         *("handle", "profile", "resource", "link", "links"),
         *("on", "on_error", "side_effect", "switch_off", "subscribe"),
         *("on_delivery_failed", "on_delivery_dead", "on_dead_letter", "on_unverified"),
-        *("follows", "blocks", "may_change", "authenticate_client", "on_document"),
+        *("follows", "blocks", "may_change", "authenticate_client", "on_document", "nodeinfo"),
     }
 )
 """The members of a `Federation` that register something."""

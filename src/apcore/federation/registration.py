@@ -13,7 +13,7 @@ repository or settings.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Literal, get_args
 
 from typing_extensions import TypeVar
@@ -21,6 +21,13 @@ from typing_extensions import TypeVar
 from apcore.errors import ConfigurationError
 from apcore.federation.findings import CheckFinding, Registrations, find_problems
 from apcore.federation.listener_registration import ListenerRegistration
+from apcore.federation.outgoing_options import (
+    StatusMeaning,
+    Transformer,
+    check_classifier,
+    check_statuses,
+    check_transformers,
+)
 from apcore.federation.parts import Router, repeat_registrations
 from apcore.federation.policies import (
     AuthorizedFetch,
@@ -33,7 +40,7 @@ from apcore.federation.policies import (
     SeveralActors,
     check_policies,
 )
-from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
+from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryFunction, RetryRules, as_retry_rules
 from apcore.federation.routes import Registered
 from apcore.federation.subscriptions.schedule import PollPolicy
 from apcore.handlers import call_site
@@ -72,8 +79,12 @@ class Federation(ListenerRegistration[Data]):
         vocabulary: Vocabulary | None = None,
         unknown_contexts: Literal["ignore", "fetch"] = "ignore",
         budgets: Budgets = DEFAULT_BUDGETS,
-        listener_retries: RetryRules = LISTENER_RETRIES,
-        delivery_retries: RetryRules = DELIVERY_RETRIES,
+        listener_retries: RetryRules | RetryFunction = LISTENER_RETRIES,
+        delivery_retries: RetryRules | RetryFunction = DELIVERY_RETRIES,
+        permanent_statuses: Collection[int] = (),
+        classify_status: Callable[[int], StatusMeaning | None] | None = None,
+        transformers: Sequence[Transformer] = (),
+        ignore_trailing_slash: bool = False,
         keys: KeyPolicy = KeyPolicy(),  # noqa: B008 - immutable
         inbox: InboxPolicy = InboxPolicy(),  # noqa: B008 - immutable
         authorized_fetch: AuthorizedFetch = "off",
@@ -102,10 +113,13 @@ class Federation(ListenerRegistration[Data]):
         if not isinstance(budgets, Budgets):
             raise ConfigurationError(f"budgets takes Budgets, not {budgets!r:.60}")
         self.budgets: Final = budgets
-        check_retries(listener_retries, name="listener_retries")
-        check_retries(delivery_retries, name="delivery_retries")
-        self.listener_retries: Final = listener_retries
-        self.delivery_retries: Final = delivery_retries
+        self.listener_retries: Final = as_retry_rules(listener_retries, name="listener_retries")
+        self.delivery_retries: Final = as_retry_rules(delivery_retries, name="delivery_retries")
+        self.permanent_statuses: Final = check_statuses(permanent_statuses)
+        check_classifier(classify_status)
+        self.classify_status: Final = classify_status
+        self.transformers: Final = check_transformers(transformers)
+        self.places.ignores_trailing_slash = bool(ignore_trailing_slash)
         self.key_policy: Final = keys
         self.inbox_policy: Final = inbox
         check_policies(
@@ -208,6 +222,7 @@ class Federation(ListenerRegistration[Data]):
                 self.document_hook,
                 *self.names.handlers,
                 *self.report_hooks.values(),
+                self.nodeinfo_handler,
             )
             if isinstance(handler, Registered)
         ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from math import isfinite
-from typing import Any, Final, Protocol, TypeGuard
+from typing import Any, Final, Protocol, TypeAlias, TypeGuard, cast
 
 from attrs import field, frozen
 from attrs.validators import ge, gt, optional
@@ -12,9 +13,20 @@ from attrs.validators import ge, gt, optional
 from apcore.errors import ConfigurationError
 from apcore.federation.time_limits import DELIVERY_AGE_S_MAX, DELIVERY_BASE_S, RETRY_DELAY_S_MAX
 
-__all__ = ["DELIVERY_RETRIES", "LISTENER_RETRIES", "RetryPolicy", "RetryRules", "check_retries", "host_pause_s"]
+__all__ = [
+    "DELIVERY_RETRIES",
+    "LISTENER_RETRIES",
+    "RetryFunction",
+    "RetryPolicy",
+    "RetryRules",
+    "as_retry_rules",
+    "check_retries",
+    "host_pause_s",
+]
 
 _HOUR_S: Final = 3600.0
+_FUNCTION_AGE_S_MAX: Final = 30 * 24 * _HOUR_S
+"""The age from which nothing is attempted again if a function decides about retries."""
 _PAUSE_S: Final = 30.0
 """The pause of a host under rules that return no delay even after a first attempt."""
 
@@ -86,6 +98,42 @@ LISTENER_RETRIES: Final = RetryPolicy(
 
 This survives a deployment or database outage of some hours, and ends the attempts of a broken handler the same day.
 """
+
+
+RetryFunction: TypeAlias = Callable[[int, float], float | None]
+"""A retry policy as a function of the attempt that failed and the age in seconds.
+
+It returns the seconds to wait, or None to give up.
+"""
+
+
+@frozen
+class _FunctionRules:
+    """Retry rules by a function of the application. They end after `_FUNCTION_AGE_S_MAX` in any case."""
+
+    function: RetryFunction
+    attempts_max: None = None
+    age_s_max: float = _FUNCTION_AGE_S_MAX
+
+    def delay_s(self, attempt: int, *, age_s: float, jitter: float, retry_after_s: float | None = None) -> float | None:
+        """See `RetryRules.delay_s`. `Retry-After` may lengthen the delay, as in a `RetryPolicy`."""
+        del jitter
+        delay = None if age_s >= self.age_s_max else self.function(attempt, age_s)
+        if delay is None:
+            return None
+        return delay if retry_after_s is None else max(delay, min(retry_after_s, RETRY_DELAY_S_MAX))
+
+
+def as_retry_rules(rules: RetryRules | RetryFunction, *, name: str) -> RetryRules:
+    """Return retry rules, also for a function, after checking them. ``name`` is for messages.
+
+    Raises:
+        ConfigurationError: See `check_retries`.
+    """
+    is_function = callable(rules) and not hasattr(rules, "delay_s")
+    checked: Any = _FunctionRules(cast("RetryFunction", rules)) if is_function else rules
+    check_retries(checked, name=name)
+    return cast("RetryRules", checked)
 
 
 def host_pause_s(rules: RetryRules, failures: int, *, jitter: float, retry_after_s: float | None) -> float:

@@ -3,8 +3,7 @@
 The variable of an actor's route is its identifier. The inbox, outbox, followers, following and registered collections
 of an actor have routes of their own with the same one variable. The pages of a collection are below it, at
 ``…/page/{page}``, unless its route takes the rest of the path. The collections of a published object are below its
-address. The table is filled while handlers are registered, and
-only read afterwards.
+address. The table is filled while handlers are registered, and only read afterwards.
 """
 
 from __future__ import annotations
@@ -147,6 +146,7 @@ class RouteTable:
         """The routes of a type of object after its first. They differ in their variables."""
         self.relay_identifier: str | None = None
         """The identifier of the actor that is a relay: a Follow of the public collection asks this actor."""
+        self.ignores_trailing_slash: bool = False
         self.accepts_clients: bool = False
         """Whether clients of our own users may post to outboxes."""
 

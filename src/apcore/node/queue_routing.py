@@ -42,13 +42,13 @@ def routed_queue(queue: Any, namespace: str | None) -> Any:
     """
     if not isinstance(queue, Mapping):
         return in_namespace(queue, namespace)
-    queues = cast("Mapping[str, Any]", queue)
+    queues: dict[str, Any] = dict(cast("Mapping[str, Any]", queue))
     if not _REQUIRED <= set(queues) <= _NAMES:
         raise ConfigurationError(
             f"queue= takes a queue for each of {', '.join(kind for kind in KINDS if kind in _REQUIRED)}, and may have "
             f"others for {', '.join(kind for kind in KINDS if kind not in _REQUIRED)}: not for {sorted(queues)!r:.80}"
         )
-    queues = dict.fromkeys(KINDS, queues[INBOX]) | dict(queues)
+    queues = {kind: queues.get(kind, queues[INBOX]) for kind in KINDS}
     async_kinds = [kind for kind, one_queue in queues.items() if iscoroutinefunction(one_queue.enqueue)]
     if async_kinds and len(async_kinds) < len(queues):
         raise ConfigurationError("the queues of one node are all blocking or all async")

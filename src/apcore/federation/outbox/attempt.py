@@ -17,9 +17,10 @@ retries counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from functools import partial
 from typing import Final, Literal
 
 from attrs import field, frozen
@@ -28,6 +29,7 @@ from apcore.effects import Now, Op
 from apcore.errors import FetchFailed, RemoteError, Unavailable
 from apcore.federation.actors.key_ring import OwnKey
 from apcore.federation.followers_sync import FIELD
+from apcore.federation.outgoing_options import StatusMeaning
 from apcore.federation.site import Site
 from apcore.federation.time_limits import FOLLOW_UP_S
 from apcore.http import (
@@ -95,6 +97,15 @@ class AttemptResult:
     """The status of the last answer; None if none came."""
 
 
+_MEANINGS: Final[dict[StatusMeaning, AttemptOutcome]] = {
+    "delivered": AttemptOutcome.DELIVERED,
+    "refused": AttemptOutcome.REFUSED,
+    "unproved": AttemptOutcome.UNPROVED,
+    "inbox-failing": AttemptOutcome.INBOX_FAILING,
+    "host-failing": AttemptOutcome.HOST_FAILING,
+}
+
+
 def classify(status: int) -> AttemptOutcome:
     """Return the meaning of a status for a delivery.
 
@@ -111,12 +122,23 @@ def classify(status: int) -> AttemptOutcome:
     return AttemptOutcome.REFUSED
 
 
-def combine_outcomes(knocks: Sequence[Knock], *, is_dialect_known: bool) -> AttemptOutcome:
+def outcome_of(site: Site, status: int) -> AttemptOutcome:
+    """Return the meaning of a status, as the options of the federation have it, or else as `classify` does."""
+    federation = site.federation
+    meaning = None if federation.classify_status is None else federation.classify_status(status)
+    if meaning is not None:
+        return _MEANINGS[meaning]
+    return AttemptOutcome.REFUSED if status in federation.permanent_statuses else classify(status)
+
+
+def combine_outcomes(
+    knocks: Sequence[Knock], *, is_dialect_known: bool, judge: Callable[[int], AttemptOutcome] = classify
+) -> AttemptOutcome:
     """Return the meaning of one or two knocks together.
 
     ``is_dialect_known`` tells whether the server accepted the dialect of the first knock in an earlier attempt.
     """
-    first, last = classify(knocks[0].status), classify(knocks[-1].status)
+    first, last = judge(knocks[0].status), judge(knocks[-1].status)
     if len(knocks) == 1:
         # Such a refusal is normally followed by a second knock. Here the time was too short for one, so try later.
         return AttemptOutcome.UNPROVED if knocks[0].status in SECOND_KNOCK else first
@@ -170,7 +192,7 @@ def post(
     retry_after_s = None
     if field_value is not None:
         retry_after_s = parse_retry_after(field_value, now=(yield from Now()), max_s=_RETRY_AFTER_S_MAX)
-    return _result(knock_result, is_dialect_known=known_dialect is not None, retry_after_s=retry_after_s)
+    return _result(site, knock_result, is_dialect_known=known_dialect is not None, retry_after_s=retry_after_s)
 
 
 def _knock_following_redirects(
@@ -213,9 +235,11 @@ def _redirect_target(response: Response, url: Url) -> Url | None:
     return target if target.origin == url.origin else None
 
 
-def _result(knock_result: KnockResult, *, is_dialect_known: bool, retry_after_s: float | None) -> AttemptResult:
+def _result(
+    site: Site, knock_result: KnockResult, *, is_dialect_known: bool, retry_after_s: float | None
+) -> AttemptResult:
     knocks, response = knock_result.knocks, knock_result.response
-    outcome = combine_outcomes(knocks, is_dialect_known=is_dialect_known)
+    outcome = combine_outcomes(knocks, is_dialect_known=is_dialect_known, judge=partial(outcome_of, site))
     missing_inbox: Literal["gone", "moved"] | None = None
     # With a known dialect the first knock decides, so the status of a second one says nothing about the inbox.
     if outcome is AttemptOutcome.REFUSED and (len(knocks) == 1 or not is_dialect_known):

@@ -22,6 +22,7 @@ from apcore.federation.outbox.edit import wire_body
 from apcore.federation.outbox.records import SentRecord
 from apcore.federation.outbox.send import check_noted_actors
 from apcore.federation.outbox.unit_commit import new_unit
+from apcore.federation.outgoing_options import apply_transformers
 from apcore.federation.site import Site
 from apcore.federation.write_notes import SendActivity
 from apcore.http import Origin, parse_url
@@ -74,7 +75,11 @@ def send_at_once(site: Site, note: SendActivity) -> Op[tuple[SendResult, ...]]:
     members |= {"actor": actor, "id": addressed.id}
     now = yield from Now()
     sent = SentRecord(
-        origin=str(site.origin), actor=actor, activity_id=addressed.id, created=now, body=wire_body(members)
+        origin=str(site.origin),
+        actor=actor,
+        activity_id=addressed.id,
+        created=now,
+        body=wire_body(apply_transformers(site.federation.transformers, members)),
     )
     key = yield from signing_key(site, actor)
     body = yield from sign_document(site, sent)

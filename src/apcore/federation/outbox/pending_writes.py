@@ -30,6 +30,7 @@ from apcore.federation.outbox.records import (
     SendingRecord,
     SentRecord,
 )
+from apcore.federation.outgoing_options import apply_transformers
 from apcore.federation.received_writes import ForwardActivity, WriteBatch, WriteEntry
 from apcore.federation.relations.changes import settle_relations
 from apcore.federation.relations.statements import read_statement
@@ -191,7 +192,7 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         raise ContractError(f"the activity {note.id} was not addressed")
     members = sent_members(site, note)
     name, message_name = scope.mint(), scope.mint()
-    body = wire_body(members)
+    body = wire_body(apply_transformers(site.federation.transformers, members))
     if len(body) > ACTIVITY_BYTES_MAX:
         raise ContractError(
             f"the activity {members['id']} has {len(body)} bytes, but inboxes take at most {ACTIVITY_BYTES_MAX}"

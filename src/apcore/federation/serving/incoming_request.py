@@ -24,7 +24,7 @@ from apcore.federation.serving.misdirected import MisdirectedLog
 from apcore.federation.serving.request_head import RequestHead, TrustProxy, build_request, content_length
 from apcore.http import Origin, Problem, Request, Response, is_activitypub, parse_url, problem_for, wants_activitypub
 
-__all__ = ["Elsewhere", "IncomingRequest", "RequestMatcher", "finish_response", "is_inbox", "is_served"]
+__all__ = ["Elsewhere", "IncomingRequest", "RequestMatcher", "finish_response", "is_inbox", "is_served", "served_route"]
 
 _RETRY_AFTER_S: Final = 600.0
 _AT_HANDLE_HOST: Final = frozenset({"webfinger", "host-meta"})
@@ -126,7 +126,7 @@ class RequestMatcher:
         monotonic_s: Callable[[], float],
     ) -> IncomingRequest | Elsewhere:
         """Return the request if the node answers it, else the reason to leave it to the site; see `Node.match`."""
-        route = self._places.at(head.path)
+        route = served_route(self._places, head.path)
         if route is None or not is_served(self._places, route, head.method, has_pages=has_pages):
             return Elsewhere.NOT_OURS
         try:
@@ -149,6 +149,14 @@ class RequestMatcher:
         except RemoteError as error:
             return IncomingRequest(head=head, has_pages=has_pages, body_length=0, request=error)
         return IncomingRequest(head=head, has_pages=has_pages, body_length=length, request=request)
+
+
+def served_route(places: RouteTable, path: str) -> RouteMatch | None:
+    """Return the match of a requested path: by an option also with, or without, a slash at its end."""
+    route = places.at(path)
+    if route is not None or not places.ignores_trailing_slash or path == "/":
+        return route
+    return places.at(path[:-1] if path.endswith("/") else f"{path}/")
 
 
 def is_served(places: RouteTable, route: RouteMatch, method: str, *, has_pages: bool) -> bool:

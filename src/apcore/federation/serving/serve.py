@@ -40,7 +40,7 @@ from apcore.federation.serving.access import (
     signer_of_request,
 )
 from apcore.federation.serving.collection_pages import collection_document, partial_followers
-from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served
+from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served, served_route
 from apcore.federation.serving.object_collections import object_collection_document, object_route
 from apcore.federation.serving.responses import AGE_S, VARY_BY_VIEWER, Resource, answer_with, not_allowed
 from apcore.federation.serving.well_known import answer_discovery, redirect_to_actor
@@ -81,7 +81,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     depends on the client, also those of fetching its key.
     """
     url = parse_url(request.url)
-    route = site.federation.places.at(url.path)
+    route = served_route(site.federation.places, url.path)
     if route is None or not is_served(site.federation.places, route, request.method, has_pages=has_pages):
         return Elsewhere.NOT_OURS
     if is_inbox(route):

@@ -7,7 +7,7 @@ origin may read the answers, as §5 recommends.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
 from apcore.discovery import (
@@ -23,10 +23,10 @@ from apcore.discovery import (
     parse_resource,
 )
 from apcore.effects import Op
-from apcore.errors import RemoteError, RequestError, Unavailable
+from apcore.errors import ContractError, RemoteError, RequestError, Unavailable
 from apcore.federation.actors.handles import describe_actor
 from apcore.federation.actors.names import find_actor
-from apcore.federation.actors.profiles import ActorGone, ActorUnknown
+from apcore.federation.actors.profiles import ActorGone, ActorUnknown, dispatch_actor
 from apcore.federation.routes import RouteMatch
 from apcore.federation.site import Site
 from apcore.http import Headers, Response, Url, problem_for
@@ -53,7 +53,7 @@ def answer_discovery(site: Site, route: RouteMatch, url: Url) -> Op[Response]:
             case _, "links":
                 return _answer(nodeinfo_links(site.origin), NODEINFO_LINKS_JSON)
             case _, name:
-                return _nodeinfo(site, "2.0" if name == "2.0" else "2.1")
+                return (yield from _nodeinfo(site, "2.0" if name == "2.0" else "2.1"))
     except (RemoteError, Unavailable) as error:
         answer = problem_for(error).response()
         return Response(answer.status, answer.headers.with_set("Access-Control-Allow-Origin", "*"), answer.body)
@@ -72,9 +72,22 @@ def redirect_to_actor(site: Site, url: Url, *, age_s: int) -> Op[Response | None
     return Response(302, Headers({"Location": site.actor_uri(named.identifier), **caching}))
 
 
-def _nodeinfo(site: Site, version: Literal["2.0", "2.1"]) -> Response:
+_NODEINFO_FACTS: Final = frozenset(
+    {
+        *("users", "users_active_month", "users_active_halfyear", "posts", "comments"),
+        *("open_registrations", "repository", "homepage", "metadata"),
+    }
+)
+
+
+def _nodeinfo(site: Site, version: Literal["2.0", "2.1"]) -> Op[Response]:
     federation = site.federation
-    body = nodeinfo_document(version, federation.software_name, federation.software_version)
+    handler = federation.nodeinfo_handler
+    facts: dict[str, Any] = {} if handler is None else dict((yield from dispatch_actor(site, handler)) or {})
+    unknown = sorted(facts.keys() - _NODEINFO_FACTS)
+    if unknown:
+        raise ContractError(f"the handler of NodeInfo returns {', '.join(unknown)}; see Federation.nodeinfo")
+    body = nodeinfo_document(version, federation.software_name, federation.software_version, **facts)
     return _answer(body, nodeinfo_media_type(version))
 
 
