@@ -15,6 +15,7 @@ from apcore import AsyncNode, Federation, Node
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.sqlite import SqliteStore
 from apcore.errors import ConfigurationError, ContractError
+from apcore.federation import DomainRules, DomainSuspended, Severity
 from apcore.http import Request, Response
 from apcore.node import Elsewhere
 from apcore.testing.keys import ReusedKeys
@@ -394,6 +395,70 @@ def test_unknown_fact_of_nodeinfo_is_the_fault_of_the_application():
         pytest.raises(ContractError, match="user_cou"),
     ):
         node.handle(Request("GET", f"{A}/nodeinfo/2.1"))
+
+
+# --- loaders --------------------------------------------------------------------------------------------------------
+
+
+def note_response(request, content):
+    members = {"id": request.url, "type": "Note", "content": content}
+    body = {"@context": "https://www.w3.org/ns/activitystreams"} | members
+    return Response(200, {"Content-Type": "application/activity+json"}, json.dumps(body).encode())
+
+
+def test_loaders_answer_in_place_of_the_transport():
+    urls = []
+
+    def first(request):
+        urls.append(request.url)
+
+    def second(request):
+        return note_response(request, "from a file") if request.url.endswith("/1") else None
+
+    network = PeerNetwork()
+    network.peer(BOB)
+    options = {"transport": network, "loaders": [first, second], "signer": ReusedKeys()}
+    with Node(Federation(), None, MemoryStore(), **options) as node:
+        assert node.resolve(f"{BOB}/notes/1").view(Note).content == "from a file"
+        assert node.resolve(BOB).id == BOB
+    assert urls == [f"{BOB}/notes/1", BOB]
+    assert [exchange.url for exchange in network.exchanges] == [BOB]
+
+
+def test_loaders_may_be_coroutine_functions_on_an_event_loop():
+    async def load(request):
+        return note_response(request, "awaited")
+
+    async def resolve():
+        options = {"transport": PeerNetwork(), "loaders": [lambda request: None, load], "signer": ReusedKeys()}
+        async with AsyncNode(Federation(), None, MemoryStore(), **options) as node:
+            return (await node.resolve(f"{BOB}/notes/1")).view(Note).content
+
+    assert asyncio.run(resolve()) == "awaited"
+
+
+def test_loader_of_a_suspended_domain_is_not_asked():
+    urls = []
+    federation = Federation()
+    federation.blocks(DomainRules({"remote.example": Severity.SUSPEND}))
+    options = {
+        "transport": PeerNetwork(),
+        "loaders": [lambda request: urls.append(request.url)],
+        "signer": ReusedKeys(),
+    }
+    with Node(federation, None, MemoryStore(), **options) as node, pytest.raises(DomainSuspended):
+        node.resolve(f"{BOB}/notes/1")
+    assert urls == []
+
+
+async def coroutine_loader(request):
+    return None
+
+
+@pytest.mark.parametrize("loader", ["x", coroutine_loader])
+def test_loader_that_a_blocking_node_cannot_call_is_refused(loader):
+    with pytest.raises(ConfigurationError, match="loaders are plain functions of a request"):
+        Node(Federation(), None, MemoryStore(), loaders=[loader])
 
 
 # --- documentation --------------------------------------------------------------------------------------------------

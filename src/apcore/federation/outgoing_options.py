@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from apcore.errors import ConfigurationError, ContractError
 
@@ -37,10 +37,12 @@ def check_statuses(statuses: object) -> frozenset[int]:
     """
     if not isinstance(statuses, Collection) or isinstance(statuses, str | bytes):
         raise ConfigurationError(f"permanent_statuses is a collection of statuses, not {statuses!r:.60}")
-    for status in statuses:
+    valid: set[int] = set()
+    for status in cast("Collection[object]", statuses):
         if not isinstance(status, int) or isinstance(status, bool) or not 300 <= status <= 599:
             raise ConfigurationError(f"permanent_statuses has {status!r:.60}, which is no status from 300 to 599")
-    return frozenset(statuses)
+        valid.add(status)
+    return frozenset(valid)
 
 
 def check_classifier(classifier: object) -> None:
@@ -71,7 +73,8 @@ def check_transformers(transformers: object) -> tuple[Transformer, ...]:
     Raises:
         ConfigurationError: It is no sequence of plain functions.
     """
-    functions: tuple[Any, ...] = tuple(transformers) if isinstance(transformers, list | tuple) else (None,)
+    is_sequence = isinstance(transformers, list | tuple)
+    functions: tuple[Any, ...] = tuple(cast("Sequence[Any]", transformers)) if is_sequence else (None,)
     if any(not callable(function) or inspect.iscoroutinefunction(function) for function in functions):
         raise ConfigurationError(f"transformers is a list of plain functions, not {transformers!r:.60}")
     return functions

@@ -36,6 +36,7 @@ from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, Response
 from apcore.node.async_worker import AsyncWorker
 from apcore.node.binding import NO_JOB, PREPARE_KEY, AsyncFactory, AsyncNodeOptions, Bound, Data, Factory
 from apcore.node.host_transactions import async_driver_connection
+from apcore.node.loaders import AsyncLoader, Loader, check_loaders, with_async_loaders
 from apcore.node.methods import NodeMethods, NodeOperations
 from apcore.node.namespaces import in_namespace
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
@@ -101,6 +102,7 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
         namespace: str | None = None,
         works: Sequence[WorkKind] = ALL_WORK,
         transport: Transport | AsyncTransport | None = None,
+        loaders: Sequence[Loader | AsyncLoader] = (),
         signer: Signer | AsyncSigner | str | None = None,
         runtime: AsyncRuntime | Literal["asyncio", "trio"] | None = None,
         addresses: AddressPolicy = PUBLIC_ONLY,
@@ -131,6 +133,8 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
         self._takes_job: Final = takes_job(data)
         self._owns_store = isinstance(store, str)
         self._transport = transport
+        check_loaders(loaders, blocking=False)
+        self._loaders = tuple(loaders)
         self._signer = open_signer(signer, self._store) if isinstance(signer, str) else signer
         self._runtime = runtime
         self._observer = observer
@@ -153,6 +157,9 @@ class AsyncNode(AwaitedVariant, NodeMethods, Bound[Data]):
                 observer=self._observer,
                 outbound=self.outbound_refusal,
             )
+            if self._ports.transport is not None:
+                behind_loaders = with_async_loaders(self._ports.transport, self._loaders)
+                self._ports = attrs.evolve(self._ports, transport=behind_loaders)
         return self._ports
 
     async def run(self, op: Op[T], /) -> T:

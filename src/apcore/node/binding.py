@@ -38,6 +38,7 @@ from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.federation.wake_ups import KINDS, lanes_for
 from apcore.http import AddressPolicy, Origin, Request, parse_url
+from apcore.node.loaders import AsyncLoader, Loader
 from apcore.node.queue_routing import QueuesLike, WorkKind, check_kinds
 from apcore.ports import (
     AsyncKvStore,
@@ -137,6 +138,12 @@ class NodeOptions(TypedDict, total=False):
     The default is all of them.
     """
     transport: Transport
+    loaders: Sequence[Loader]
+    """Functions that may answer a request in place of the transport, asked in their order.
+
+    Each gets the request and returns a response, or None to leave it to the next one. They see documents, contexts,
+    keys and deliveries, after the rules for domains.
+    """
     signer: Signer | str
     """The owner of the private keys, or its URL: ``store:`` (the default) or ``file:///path/of/keys``."""
     runtime: Runtime
@@ -174,6 +181,8 @@ class AsyncNodeOptions(TypedDict, total=False):
     works: Sequence[WorkKind]
     """See `NodeOptions.works`."""
     transport: Transport | AsyncTransport
+    loaders: Sequence[Loader | AsyncLoader]
+    """See `NodeOptions.loaders`. They may be coroutine functions."""
     signer: Signer | AsyncSigner | str
     runtime: AsyncRuntime | Literal["asyncio", "trio"]
     """The default is the library of the event loop that runs when the node is first used."""

@@ -32,6 +32,7 @@ from apcore.federation.worker import fail_overdue, handle, named_origin, origin_
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, Response
 from apcore.node.binding import NO_JOB, PREPARE_KEY, Bound, Data, Factory, NodeOptions
 from apcore.node.host_transactions import driver_connection
+from apcore.node.loaders import Loader, check_loaders, with_loaders
 from apcore.node.methods import NodeMethods, NodeOperations
 from apcore.node.namespaces import in_namespace
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
@@ -89,6 +90,7 @@ class Node(BlockingVariant, NodeMethods, Bound[Data]):
         namespace: str | None = None,
         works: Sequence[WorkKind] = ALL_WORK,
         transport: Transport | None = None,
+        loaders: Sequence[Loader] = (),
         signer: Signer | str | None = None,
         runtime: Runtime | None = None,
         addresses: AddressPolicy = PUBLIC_ONLY,
@@ -100,6 +102,7 @@ class Node(BlockingVariant, NodeMethods, Bound[Data]):
         lease_s: float = LEASE_S,
     ) -> None:
         opened_store = open_store(store) if isinstance(store, str) else store
+        check_loaders(loaders, blocking=True)
         part: KvStore = in_namespace(opened_store, namespace)
         worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
         own_queue: MessageQueue | None = queue_of(part) if queue is None else routed_queue(queue, namespace)
@@ -128,7 +131,7 @@ class Node(BlockingVariant, NodeMethods, Bound[Data]):
             runtime=cast("Runtime", entry_point("apcore.runtimes", "blocking")()) if runtime is None else runtime,
             store=part,
             queue=own_queue,
-            transport=transport,
+            transport=with_loaders(transport, loaders),
             signer=open_signer(signer or "store:", part) if signer is None or isinstance(signer, str) else signer,
             observer=observer,
             outbound=self.outbound_refusal,
