@@ -110,3 +110,21 @@ def test_own_resource_is_described_without_a_request() -> None:
             node.run(describe_own(site, resource))
     assert node.run(describe_own(site, "acct:bob@remote.example")) is None
     assert network.exchanges == []
+
+
+def test_node_and_handlers_find_own_names_without_a_request() -> None:
+    node, network = node_of(SOCIAL, handle_host=HOST)
+    assert node.lookup("@alice@handles.example").document.id == ALICE
+    assert node.lookup_webfinger("acct:alice@social.example").subject == "acct:alice@handles.example"
+    with node.context() as ctx:
+        assert ctx.lookup(f"{SOCIAL}/@alice").document.id == ALICE
+    assert network.exchanges == []
+    assert node.lookup("@bob@remote.example").document.id == BOB
+    assert node.lookup_webfinger("acct:bob@remote.example").subject == "acct:bob@remote.example"
+
+
+def test_node_checks_its_actors() -> None:
+    node, _ = node_of(SOCIAL, handle_host=HOST)
+    assert node.check_actors("7", "gone") == ()
+    [finding] = node.check_actors("8")
+    assert finding.text == "there is no actor '8'"

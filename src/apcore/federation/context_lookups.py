@@ -31,14 +31,17 @@ class LookUpMethods(AddressMethods):
 
     @waiting
     def lookup(self, handle_or_url: str, /, *, by: str | None = None) -> Op[LookupResult]:
-        """Find a document by a handle (``@alice@example.com``), an id or a profile's URL.
+        """Find a document by a handle (``@alice@example.com``), an id or a profile's URL, as a person pastes it.
 
-        See `apcore.discovery.lookup`.
+        See `apcore.discovery.lookup`. A name of our own is found without a request.
 
         Raises:
             RequestError: The text is neither a handle nor a URL.
             ApcoreError: Nothing that can be trusted was found.
         """
+        own_result = yield from self._scope.services.find_own(handle_or_url)
+        if own_result is not None:
+            return own_result
         identity = yield from _identity(self._scope, by)
         return (yield from lookup(handle_or_url, policy=self._scope.fetching, identity=identity))
 
@@ -46,10 +49,13 @@ class LookUpMethods(AddressMethods):
     def lookup_webfinger(self, resource: str, /) -> Op[Descriptor]:
         """Fetch the descriptor of an account or a URL from its host. It is a claim of that host: nothing is verified.
 
+        For a resource of our own, it is our answer, and nothing is fetched.
+
         Raises:
             ApcoreError: See `apcore.discovery.webfinger`.
         """
-        return webfinger(resource, policy=self._scope.fetching)
+        own_descriptor = yield from self._scope.services.describe_own(resource)
+        return own_descriptor or (yield from webfinger(resource, policy=self._scope.fetching))
 
     @waiting
     def lookup_nodeinfo(self, origin: str, /) -> Op[NodeInfo]:

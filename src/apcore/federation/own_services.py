@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from attrs import frozen
 
+from apcore.discovery import Descriptor, LookupResult
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.http import Request
@@ -52,6 +53,14 @@ class OwnServices(Protocol):
         """Return the proved signer of the request that is being answered."""
         ...
 
+    def find_own(self, text: str, /) -> Op[LookupResult | None]:
+        """Find an actor or a document of ours by its name; None for the name of another server."""
+        ...
+
+    def describe_own(self, resource: str, /) -> Op[Descriptor | None]:
+        """Return our WebFinger answer about a resource; None for the resource of another server."""
+        ...
+
 
 class NoServices:
     """The services of a unit of work that belongs to no site: there are none."""
@@ -75,6 +84,16 @@ class NoServices:
 
     def signer(self) -> Op[RequestSigner | None]:
         """Return None: there is no request."""
+        yield from ()  # an operation without effects
+        return None
+
+    def find_own(self, _text: str, /) -> Op[LookupResult | None]:
+        """Return None: every name is that of another server."""
+        yield from ()  # an operation without effects
+        return None
+
+    def describe_own(self, _resource: str, /) -> Op[Descriptor | None]:
+        """Return None: every resource is that of another server."""
         yield from ()  # an operation without effects
         return None
 

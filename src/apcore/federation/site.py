@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, fields, frozen
 
+from apcore.discovery import Descriptor, LookupResult
 from apcore.effects import Op
 from apcore.federation.known_recipients import KnownRecipients
 from apcore.federation.origins import Origins
@@ -26,7 +27,7 @@ def _identify_nobody(_site: Site) -> Op[RequestSigner | None]:
     yield  # makes this function an operation, which yields no effects
 
 
-def _load_nothing(_site: Site, _uri: str) -> Op[Document | None]:
+def _load_nothing(_site: Site, _uri: str) -> Op[None]:
     return None
     yield  # makes this function an operation, which yields no effects
 
@@ -45,6 +46,10 @@ class Site:
 
     None in a job.
     """
+    find_own: Callable[[Site, str], Op[LookupResult | None]] = field(default=_load_nothing, repr=False)
+    """The operation that finds an actor or a document of ours by its name; see `apcore.federation.own_lookups`."""
+    describe_own: Callable[[Site, str], Op[Descriptor | None]] = field(default=_load_nothing, repr=False)
+    """The operation that returns our WebFinger answer about a resource."""
     load_own: Callable[[Site, str], Op[Document | None]] = field(default=_load_nothing, repr=False)
     """The operation that reads a document of our own origins without a request; see `load_own_document`."""
     is_own: Callable[[str], bool] = field(default=lambda _uri: False, repr=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
+from apcore.discovery import Descriptor, LookupResult
 from apcore.effects import Op
 from apcore.federation.actors.key_ring import key_members
 from apcore.federation.actors.keys import instance_identity, own_keys, signing_key
@@ -53,6 +54,14 @@ class SiteServices:
         The actor's handler is not called: it may be the caller.
         """
         return key_members((yield from own_keys(self.site, self.site.actor_uri(identifier))))
+
+    def find_own(self, text: str, /) -> Op[LookupResult | None]:
+        """Find an actor or a document of ours by its name; see `Site.find_own`."""
+        return self.site.find_own(self.site, text)
+
+    def describe_own(self, resource: str, /) -> Op[Descriptor | None]:
+        """Return our WebFinger answer about a resource; see `Site.describe_own`."""
+        return self.site.describe_own(self.site, resource)
 
     def signer(self) -> Op[RequestSigner | None]:
         """Return the proved signer of the request. The signature is checked once for each request."""

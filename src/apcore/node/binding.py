@@ -25,6 +25,7 @@ from apcore.federation.findings import CheckFinding
 from apcore.federation.jobs import Job
 from apcore.federation.known_recipients import KnownRecipients
 from apcore.federation.origins import HandleHosts, Origins, OriginsLike, bind_origins
+from apcore.federation.own_lookups import describe_own, find_own
 from apcore.federation.refreshing import request_refresh
 from apcore.federation.registration import Federation
 from apcore.federation.resolving import Resolver
@@ -297,6 +298,8 @@ class Bound(Generic[Data]):
             signatures=self.federation.signature_policy,
             data=data,
             load_own=self._load_own,
+            find_own=find_own,
+            describe_own=describe_own,
             is_own=self._is_own,
             origins=self.origins,
             own_hosts=self._own_hosts,

@@ -16,9 +16,11 @@ from apcore.collections import PageItems, Thread, ThreadBounds, contains, count,
 from apcore.effects import Op
 from apcore.federation import relays
 from apcore.federation.actors.actions import note_aliases, note_move
+from apcore.federation.actors.handles import check_actors
 from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.context_lookups import LookUpMethods
 from apcore.federation.dead_letters import dead_letter, dead_letters, drop_dead_letter, retry_dead_letter
+from apcore.federation.findings import CheckFinding
 from apcore.federation.moderation import Severity
 from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.outbox.immediate import SendResult, send_at_once
@@ -230,6 +232,15 @@ class NodeMethods(LookUpMethods):
         """
         scope = unit_of_work_for(self._site(origin))
         return actions.pending_follows(scope, identifier, cursor=cursor, limit=limit)
+
+    @waiting
+    def check_actors(self, *identifiers: str, origin: str | None = None) -> Op[tuple[CheckFinding, ...]]:
+        """Return a finding for each of these actors that other servers cannot find by its handle.
+
+        Without identifiers, the actors that have keys in the store are checked. The handlers for usernames and actors
+        are called.
+        """
+        return tuple((yield from check_actors(self._site(origin), identifiers)))
 
     @waiting
     def set_aliases(self, identifier: str, aliases: Sequence[str], /, *, origin: str | None = None) -> Op[str]:
