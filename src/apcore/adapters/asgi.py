@@ -81,7 +81,7 @@ class AsgiApplication:
         self.node: Final = node
         self._fallback = fallback
         self._worker = _Worker(node, grace_s) if worker else None
-        self._trust_proxy = trust_proxy
+        self._trust_proxy: TrustProxy = trust_proxy
         self._has_warned = self._is_closed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -68,7 +68,7 @@ class WsgiApplication:
         self.node: Final = node
         self._fallback = fallback
         self._worker = worker
-        self._trust_proxy = trust_proxy
+        self._trust_proxy: TrustProxy = trust_proxy
         self._grace_s = grace_s
         self._started_in: int | None = None
         self._lock = threading.Lock()

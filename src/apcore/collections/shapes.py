@@ -16,7 +16,7 @@ from collections.abc import Collection as AnyCollection
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import field, frozen
 
@@ -80,8 +80,10 @@ def date_of(item: Reference) -> datetime | None:
     view = Object.over(item.embedded)
     if view.published is not None or view.updated is not None:
         return view.published or view.updated
-    members = item.embedded.words.get("object")
-    return None if not isinstance(members, dict) else Object.over(item.embedded.embedded(members)).published
+    members: Any = item.embedded.words.get("object")
+    if not isinstance(members, dict):
+        return None
+    return Object.over(item.embedded.embedded(cast("dict[str, Any]", members))).published
 
 
 def url_of(reference: Reference, base: Url) -> Url | str:

@@ -105,7 +105,7 @@ class Stepper(Generic[T]):
         self.wants = None
         try:
             effect = self._op.send(answer) if error is None else self._op.throw(error)
-            if not isinstance(effect, Effect):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not isinstance(effect, Effect):
                 self._op.close()
                 message = f"an operation yields effects (`yield from Get(...)`), not {effect!r:.80}"
                 raise ContractError(message)  # noqa: TRY301

@@ -65,7 +65,10 @@ class OwnServices(Protocol):
 class NoServices:
     """The services of a unit of work that belongs to no site: there are none."""
 
-    request: Final = None
+    @property
+    def request(self) -> Request | None:
+        """Return None: there is no request."""
+        return None
 
     @property
     def federation(self) -> Any:

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from apcore.errors import ConfigurationError
 
@@ -37,6 +37,14 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
+def _before_variable(route: Route) -> str:
+    return route.template.partition("{")[0]
+
+
+def _after_variable(route: Route) -> str:
+    return route.template.partition("}")[2]
+
+
 @frozen
 class Route:
     """A path template with variables; made by `parse_route`."""
@@ -46,18 +54,10 @@ class Route:
     pattern: re.Pattern[str] = field(eq=False, repr=False)
     shape: str = field(eq=False, repr=False)
     """The template without the names of its variables: routes of one shape match the same paths."""
-    _start: str = field(init=False, eq=False, repr=False)
+    _start: str = field(init=False, eq=False, repr=False, default=Factory(_before_variable, takes_self=True))
     """The template before its first variable."""
-    _end: str = field(init=False, eq=False, repr=False)
+    _end: str = field(init=False, eq=False, repr=False, default=Factory(_after_variable, takes_self=True))
     """The template after its first variable."""
-
-    @_start.default
-    def _before_variable(self) -> str:
-        return self.template.partition("{")[0]
-
-    @_end.default
-    def _after_variable(self) -> str:
-        return self.template.partition("}")[2]
 
     def match(self, path: str, /) -> dict[str, str] | None:
         """Return the decoded values if ``path`` (percent-encoded, without query) matches, else None."""

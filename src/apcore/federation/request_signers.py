@@ -209,7 +209,8 @@ def _load_key(site: Site, key_id: str, *, refresh: bool = False) -> Op[RemoteKey
             raise
         # Do not pass on the status of the key's server: a 410 would tell the sender that our inbox is gone.
         raise KeyRefused(f"key {key_id}: {error}") from error
+    else:
+        return remote
     finally:
         if remote is None or not remote.cached:
             site.snapshot.drop()
-    return remote

@@ -81,10 +81,9 @@ def encode_line(members: Iterable[str], body: bytes) -> bytes:
 
 def encode_member(value: Any) -> str:
     """Encode the value of a member as JSON in ASCII."""
-    kind = type(value)
-    if kind is str:
+    if type(value) is str:
         return quote_json(value)
-    return repr(value) if kind is int else _as_json(value)
+    return repr(value) if type(value) is int else _as_json(value)
 
 
 def decode_record(value: bytes) -> Record:

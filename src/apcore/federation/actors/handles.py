@@ -111,9 +111,11 @@ def _completed(link: DescriptorLink, site: Site) -> DescriptorLink:
 
 
 def _checked_links(links: object, name: str) -> list[DescriptorLink]:
-    if not isinstance(links, Sequence) or not all(isinstance(link, DescriptorLink) for link in links):
+    items = list(cast("Sequence[object]", links)) if isinstance(links, Sequence) else [links]
+    checked_links = [link for link in items if isinstance(link, DescriptorLink)]
+    if len(checked_links) < len(items):
         raise ContractError(f"{name} returned {links!r:.60}: it returns a list of DescriptorLink")
-    return list(cast("Sequence[DescriptorLink]", links))
+    return checked_links
 
 
 # --- handles that are not found -------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ class Backlog:
     @property
     def first(self) -> list[WaitingDelivery]:
         """The delivery that is tried first, or none."""
-        return next(([delivery] for delivery in self.due if delivery.line not in self.due_ms_by_line), [])
+        return [delivery for delivery in self.due if delivery.line not in self.due_ms_by_line][:1]
 
     @property
     def is_full(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from attrs import asdict, evolve, field, frozen
 
@@ -168,8 +168,9 @@ def _count(record: DeliveryRecord, actions: tuple[DeliveryAction, ...]) -> Deliv
 
 def _dead_letter(delivery: WaitingDelivery, reason: str, now: datetime, attempts: int) -> Write:
     key = delivery.stored.key
+    members: dict[str, Any] = {**asdict(delivery.record, recurse=False), "attempts": attempts}
     record = DeadDeliveryRecord(
-        **asdict(delivery.record, recurse=False) | {"attempts": attempts},
+        **members,
         reason=reason[:_REASON_CHARS_MAX],
         died=now,
         backlog=key.backlog,
