@@ -16,13 +16,18 @@ __all__ = ["AS2", "actor_document", "add_id", "instance_document"]
 
 AS2: Final = "https://www.w3.org/ns/activitystreams"
 _WEBFINGER_CONTEXT: Final = "https://purl.archive.org/socialweb/webfinger"
-_CONTEXT: Final = [
+_ASSERTION_METHOD: Final = {"@id": "https://w3id.org/security#assertionMethod", "@type": "@id", "@container": "@set"}
+_CONTEXT: Final[list[Any]] = [
     AS2,
     "https://w3id.org/security/v1",
-    "https://www.w3.org/ns/did/v1",
     "https://w3id.org/security/multikey/v1",
+    {"assertionMethod": _ASSERTION_METHOD},
 ]
-"""The contexts of an actor. That of DIDs defines `assertionMethod`; without it, Fedify finds no key for our proofs."""
+"""The contexts of an actor.
+
+Without `assertionMethod`, Fedify finds no key for our proofs. The context of DIDs defines it too, but servers that do
+not bundle that one (Django ActivityPub Toolkit) would fetch it for each actor.
+"""
 
 
 def actor_document(site: Site, identifier: str, view: View, keys: Sequence[OwnKey]) -> dict[str, Any]:
