@@ -55,7 +55,7 @@ def traverse(
     published at or after a date. Items without a date count as newer. `Traversal.ended` then names the known item.
 
     Asks for: the collection (as `load`), unless it is embedded without an id; then one fetch for each page, at most
-    ``bounds.pages_max``; two `Now`s for each.
+    ``bounds.pages_max``; for each, twice `Now`.
 
     Raises:
         ApcoreError: The collection itself cannot be loaded (see `load`), or is no collection (`WrongType`).

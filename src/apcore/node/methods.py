@@ -226,7 +226,7 @@ class NodeMethods(LookUpMethods):
     def pending_follows(
         self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX, origin: str | None = None
     ) -> Op[PageItems]:
-        """Return a page of the `FollowRequest`s that wait for our actor ``identifier``, newest first.
+        """Return a page of the requests (`FollowRequest`) that wait for our actor ``identifier``, newest first.
 
         ``cursor`` is the ``next`` of the page before. A page has 1 to 100 requests.
         """
@@ -366,7 +366,7 @@ class NodeMethods(LookUpMethods):
     def subscriptions(
         self, *, cursor: str | None = None, limit: int = PAGE_MAX, origin: str | None = None
     ) -> Op[PageItems]:
-        """Return a page of our `Subscription`s, in no particular order.
+        """Return a page of our subscriptions, each a `Subscription`, in no particular order.
 
         ``cursor`` is the ``next`` of the page before. A page has 1 to 100 subscriptions.
         """
@@ -504,7 +504,7 @@ class NodeMethods(LookUpMethods):
     def dead_letters(
         self, kind: DeadLetterKind | None = None, /, *, cursor: str | None = None, limit: int = PAGE_MAX
     ) -> Op[PageItems]:
-        """Return a page of the `DeadLetter`s of a kind, or of all kinds.
+        """Return a page of the dead letters (`DeadLetter`) of a kind, or of all kinds.
 
         The kinds are ``received``, ``planning`` and ``delivery``. ``cursor`` is the ``next`` of the page before. A page
         has 1 to 100 dead letters.
