@@ -6,6 +6,7 @@ followers and needs no inbox. Its origin signs the requests, as careful servers 
 
 import sqlite3
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from html import escape
 from wsgiref.simple_server import make_server
@@ -25,7 +26,7 @@ ITEM = '<li><time>{starts}</time><a href="{url}">{name}</a><small>{place}</small
 def make_calendar(origin, sources, folder=".", **options):
     """Return a node that follows the sources, and the page of the calendar. Both keep their data in ``folder``."""
     database = f"{folder}/events.db"
-    with sqlite3.connect(database) as rows:
+    with closing(sqlite3.connect(database, isolation_level=None)) as rows:
         rows.execute("CREATE TABLE IF NOT EXISTS events (id PRIMARY KEY, starts, name, place)")
     federation = Federation(software="calendar/1.0")
 
@@ -38,12 +39,12 @@ def make_calendar(origin, sources, folder=".", **options):
     def keep(ctx, activity):  # running twice changes nothing
         event = ctx.resolve(activity.object)
         if event.is_a(Event):
-            with sqlite3.connect(database) as rows:
+            with closing(sqlite3.connect(database, isolation_level=None)) as rows:
                 rows.execute("REPLACE INTO events VALUES (?, ?, ?, ?)", row_of(event.view(Event)))
 
     @federation.on(Delete)
     def forget(ctx, activity):
-        with sqlite3.connect(database) as rows:
+        with closing(sqlite3.connect(database, isolation_level=None)) as rows:
             rows.execute("DELETE FROM events WHERE id = ?", (activity.object.uri,))
 
     node = Node(federation, origin, f"sqlite:///{folder}/node.db", **options)
@@ -52,7 +53,7 @@ def make_calendar(origin, sources, folder=".", **options):
 
     def page(environ, start_response):
         now = datetime.now(UTC).strftime("%Y-%m-%d")
-        with sqlite3.connect(database) as rows:
+        with closing(sqlite3.connect(database, isolation_level=None)) as rows:
             events = rows.execute(
                 "SELECT id, starts, name, place FROM events WHERE starts >= ? ORDER BY starts", (now,)
             )

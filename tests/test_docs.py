@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import re
 import sqlite3
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -75,6 +77,11 @@ def test_every_python_block_of_a_page_runs(page, tmp_path, monkeypatch, database
         for value in vars(module).values():
             if isinstance(value, sqlite3.Connection):
                 value.close()
+        # So may an application: `wsgi_app` opens the store when it is made.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            vars(module).clear()
+            gc.collect()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

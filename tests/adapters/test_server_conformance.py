@@ -66,4 +66,5 @@ def test_histories_of_processes_are_consistent(database_server):
     processes = int(os.environ.get("APCORE_HISTORY_PROCESSES", "3"))
     report = run_processes(database_server.new_url(), processes=processes, seconds=seconds)
     assert report.wrong == []
-    assert min(report.swaps, report.refused, report.claims, report.messages) > 0
+    # On a busy machine the processes may take turns, so that no commit is refused.
+    assert min(report.swaps, report.claims, report.messages) > 0

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+import pytest
 from attrs import define, field
 
 from apcore import AsyncNode, Federation, OpContext, operation
@@ -50,6 +51,21 @@ POST_EFFECTS = 5
 POST_COMMITS = 1
 POST_THREADS = 1
 PROCESSING_COMMITS = 1
+
+OPENED_STORES: list[SqliteStore] = []
+
+
+def open_sqlite(path: Any, **options: Any) -> SqliteStore:
+    """Open a store that `close_stores` closes after the test: a node leaves a store open that was passed to it."""
+    OPENED_STORES.append(SqliteStore(path, **options))
+    return OPENED_STORES[-1]
+
+
+@pytest.fixture(autouse=True)
+def close_stores() -> Iterator[None]:
+    yield
+    while OPENED_STORES:
+        OPENED_STORES.pop().close()
 
 
 @define
@@ -149,7 +165,7 @@ class Server:
         self.node: AsyncNode[None] = AsyncNode(
             federation,
             HERE,
-            SqliteStore(path, synchronous="normal"),
+            open_sqlite(path, synchronous="normal"),
             transport=self.transport,
             signer=LoopKeys(),
             runtime=CountingRuntime(self.counts),

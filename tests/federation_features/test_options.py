@@ -6,8 +6,10 @@ import json
 import random
 import re
 import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,22 @@ from outbox_fixture import Post as OutgoingPost
 
 A, B = "https://a.example", "https://b.example"
 BOB = "https://remote.example/users/bob"
+
+
+OPENED_STORES: list[SqliteStore] = []
+
+
+def open_sqlite(path: Any, **options: Any) -> SqliteStore:
+    """Open a store that `close_stores` closes after the test: a node leaves a store open that was passed to it."""
+    OPENED_STORES.append(SqliteStore(path, **options))
+    return OPENED_STORES[-1]
+
+
+@pytest.fixture(autouse=True)
+def close_stores() -> Iterator[None]:
+    yield
+    while OPENED_STORES:
+        OPENED_STORES.pop().close()
 
 
 class Post:
@@ -70,9 +88,9 @@ def open_stores(kind, path):
         case "memory":
             return MemoryStore(), None
         case "sqlite":
-            return SqliteStore(path / "s.db"), None
+            return open_sqlite(path / "s.db"), None
         case _:
-            return SqliteStore(path / "s.db"), MemoryStore()
+            return open_sqlite(path / "s.db"), MemoryStore()
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "sqlite-and-a-queue"])
@@ -144,7 +162,7 @@ def test_records_of_a_namespace_are_invisible_to_others_and_to_none():
 def test_namespace_takes_part_in_a_transaction_of_the_application(tmp_path):
     path = tmp_path / "s.db"
     server = Server("red", PeerNetwork())
-    with server.node(A, SqliteStore(path)) as node:
+    with server.node(A, open_sqlite(path)) as node:
         assert node.count("x") == 0
         connection = sqlite3.connect(path, isolation_level=None)
         for end, count in (("ROLLBACK", 0), ("COMMIT", 1)):

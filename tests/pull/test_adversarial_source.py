@@ -164,7 +164,7 @@ def check_store(web: Source) -> None:
     assert {parse_url(tombstone.uri).origin for tombstone in tombstones} <= web.gone
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_resolve_ends_within_its_bound_and_never_caches_a_lie(plan: Any) -> None:
     web = Source()
