@@ -154,8 +154,9 @@ class HeldStore:
 
 
 async def until(condition):
-    while not condition():  # noqa: ASYNC110  # threads set no event of the loop
-        await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  # threads set no event of the loop
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -367,6 +368,8 @@ def test_wait_reads_the_queue_again_only_after_a_commit(tmp_path):
             await store.wait(["lane"], timeout_s=0.2)
             assert len(statements) == 1, statements
             waiting = asyncio.create_task(store.wait(["lane"], timeout_s=300))
+            # The commit must come after the first look, or it would be no change.
+            await until(lambda: len(statements) == 2)
             await store.enqueue([evolve(message(), lane="other")])
             await until(lambda: len(statements) == 3)
             waiting.cancel()
