@@ -184,8 +184,13 @@ def load_from(
         if fetched.has_moved and ident == str(fetched.url):
             alias = DocumentAlias(uri=records.uri, target=ident, at=now)
             yield from _forget(records)
+        alias_uri = records.uri
         records = yield from read_address(ident, viewer=records.viewer)
-        raise_if_gone(records)
+        try:
+            raise_if_gone(records)
+        except Gone as error:
+            # The tombstone is that of another address. This one is only an alias now that leads nowhere.
+            raise NotFound(f"{alias_uri} stands for a document that is gone: {error}") from error
     return (yield from _cache(records, confirmed, loaded, policy, alias=alias))
 
 
