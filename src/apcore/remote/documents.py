@@ -184,13 +184,17 @@ def load_from(
         if fetched.has_moved and ident == str(fetched.url):
             alias = DocumentAlias(uri=records.uri, target=ident, at=now)
             yield from _forget(records)
-        alias_uri = records.uri
+        address = records.uri
         records = yield from read_address(ident, viewer=records.viewer)
         try:
             raise_if_gone(records)
         except Gone as error:
-            # The tombstone is that of another address. This one is only an alias now that leads nowhere.
-            raise NotFound(f"{alias_uri} stands for a document that is gone: {error}") from error
+            # The tombstone is that of another address. Without an alias, this one could answer otherwise later.
+            if alias is None:
+                raise NotFound(f"{address} stands for a document that is gone: {error}") from error
+            if policy.unauthenticated_client is None:
+                _ = yield from _write(records, [DOCUMENT_ALIASES.put(AddressKey.of(alias.uri), alias)])
+            raise
     return (yield from _cache(records, confirmed, loaded, policy, alias=alias))
 
 
